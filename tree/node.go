@@ -1,0 +1,145 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// Content is the bytes of a file.
+type Content interface {
+	// Ready says, without waiting, whether the n bytes at off (as far as the file has them) can be
+	// read at once.
+	Ready(off int64, n int) bool
+	// ReadAt is io.ReaderAt with a context: it fills p from off, waits for what is not there yet,
+	// and returns io.EOF with fewer bytes at the end of the file. It never returns bytes of another
+	// file, nor bytes that were not verified.
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+}
+
+// Node is the identity of a folder or file: it is comparable, small, and stays good while what it
+// stands for exists. The zero Node is not valid.
+type Node struct {
+	tree    *Tree
+	route   *route   // set for a route only
+	torrent *torrent // set for a torrent and what is inside it
+	inner   int32    // place in torrent.inside.nodes; 0 is the torrent itself
+}
+
+// Attr is what stat(2) would tell of a node.
+type Attr struct {
+	Mode    fs.FileMode // with fs.ModeDir for a folder; nobody may write
+	Size    int64       // in bytes; 0 for a folder
+	FileID  uint64      // unique in the tree, and kept for ever
+	ModTime time.Time   // constant for what is inside a route
+}
+
+const (
+	dirMode  = fs.ModeDir | 0o555
+	fileMode = fs.FileMode(0o444)
+)
+
+// IsDir says whether the node is a folder.
+func (n Node) IsDir() bool {
+	switch {
+	case n.torrent == nil:
+		return true
+	case n.inner == 0:
+		return !n.torrent.isFile
+	default:
+		return n.torrent.inside.Load().nodes[n.inner].isDir
+	}
+}
+
+// Attr returns the attributes. It never waits for the swarm.
+func (n Node) Attr() Attr {
+	switch {
+	case n.torrent != nil:
+		return n.torrent.attr(n.inner)
+	case n.route != nil:
+		n.tree.mu.RLock()
+		defer n.tree.mu.RUnlock()
+		return Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime}
+	default:
+		n.tree.mu.RLock()
+		defer n.tree.mu.RUnlock()
+		return Attr{Mode: dirMode, FileID: RootFileID, ModTime: n.tree.mtime}
+	}
+}
+
+// Name returns the name in the folder above; that of the root is empty.
+func (n Node) Name() string {
+	n.tree.mu.RLock()
+	defer n.tree.mu.RUnlock()
+	switch {
+	case n.torrent != nil && n.inner != 0:
+		return n.torrent.inside.Load().nodes[n.inner].name
+	case n.torrent != nil:
+		return n.torrent.name
+	case n.route != nil:
+		return n.route.name
+	default:
+		return ""
+	}
+}
+
+// Parent returns the folder above; that of the root is the root.
+func (n Node) Parent() Node {
+	switch {
+	case n.torrent != nil && n.inner != 0:
+		n.inner = n.torrent.inside.Load().nodes[n.inner].parent
+		return n
+	case n.torrent != nil:
+		n.tree.mu.RLock()
+		defer n.tree.mu.RUnlock()
+		return Node{tree: n.tree, route: n.torrent.route}
+	default:
+		return n.tree.Root()
+	}
+}
+
+// Path returns the names from the root down to the node as they are now.
+func (n Node) Path() []string {
+	path := []string{}
+	for root := n.tree.Root(); n != root; n = n.Parent() {
+		path = append(path, n.Name())
+	}
+	slices.Reverse(path)
+	return path
+}
+
+// Dir returns the listing. The error is ErrNotDir, or that of loading the torrent.
+func (n Node) Dir() (*Dir, error) {
+	switch {
+	case n.torrent != nil:
+		return n.torrent.dir(n)
+	case n.route != nil:
+		return n.tree.routeDir(n.route), nil
+	default:
+		return n.tree.rootDir(), nil
+	}
+}
+
+// Lookup returns the node called name in this folder. The error is fs.ErrNotExist, ErrNotDir, or
+// that of loading the torrent.
+func (n Node) Lookup(name string) (Node, error) {
+	dir, err := n.Dir()
+	if err != nil {
+		return Node{}, err
+	}
+	child, ok := dir.Lookup(name)
+	if !ok {
+		return Node{}, fmt.Errorf("%q: %w", name, fs.ErrNotExist)
+	}
+	return child, nil
+}
+
+// Content returns the bytes of a file. The error is ErrIsDir, or that of loading the torrent.
+func (n Node) Content() (Content, error) {
+	if n.torrent == nil {
+		return nil, ErrIsDir
+	}
+	return n.torrent.content(n.inner)
+}

@@ -1,0 +1,237 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// torrent is a Torrent with its inside, once somebody has looked at it.
+type torrent struct {
+	infohash Infohash
+	isFile   bool
+	size     int64
+	mtime    time.Time
+	firstID  uint64
+
+	name  string // guarded by Tree.mu
+	route *route // guarded by Tree.mu
+
+	loading sync.Mutex // held over files(), which reads the local disk and nothing else
+	files   func() ([]File, error)
+	inside  atomic.Pointer[inside] // nil until loaded, constant afterwards
+}
+
+// inside is a torrent's content as a flat tree: 40,000 files are 40,000 small structs and no maps.
+type inside struct {
+	nodes   []innerNode
+	files   []int32 // node of each metainfo index; -1 where the metainfo has a file that is not shown
+	folders []int32 // node of each folder below the top, in order of first appearance
+}
+
+type innerNode struct {
+	name     string
+	parent   int32
+	isDir    bool
+	ordinal  int32   // index in inside.files or inside.folders
+	children []int32 // of a folder, sorted by name
+	size     int64
+	content  Content
+	dir      *atomic.Pointer[Dir] // of a folder: the listing, once asked for
+}
+
+func newTorrent(n Torrent) *torrent {
+	return &torrent{
+		infohash: n.Infohash,
+		isFile:   n.IsFile,
+		size:     n.Size,
+		mtime:    n.ModTime,
+		firstID:  n.FirstID,
+		files:    n.Files,
+	}
+}
+
+func (t *torrent) load() (*inside, error) {
+	if in := t.inside.Load(); in != nil {
+		return in, nil
+	}
+	t.loading.Lock()
+	defer t.loading.Unlock()
+	if in := t.inside.Load(); in != nil {
+		return in, nil
+	}
+	files, err := t.files()
+	if err != nil {
+		return nil, fmt.Errorf("load torrent %x: %w", t.infohash, err)
+	}
+	in, err := newInside(files, t.isFile)
+	if err != nil {
+		return nil, fmt.Errorf("load torrent %x: %w", t.infohash, err)
+	}
+	t.inside.Store(in)
+	return in, nil
+}
+
+func newInside(files []File, isFile bool) (*inside, error) {
+	files = slices.SortedFunc(slices.Values(files), func(a, b File) int { return a.Index - b.Index })
+	b := builder{inside: &inside{}, byPath: make(map[childKey]int32)}
+	if isFile {
+		if len(files) != 1 {
+			return nil, fmt.Errorf("a single-file torrent has %d files", len(files))
+		}
+		b.nodes = []innerNode{{size: files[0].Size, content: files[0].Content}}
+		b.noteFile(files[0].Index, 0)
+		return b.inside, nil
+	}
+	b.nodes = []innerNode{{isDir: true, dir: new(atomic.Pointer[Dir])}}
+	for _, f := range files {
+		if err := b.add(f); err != nil {
+			return nil, err
+		}
+	}
+	for i := range b.nodes {
+		slices.SortFunc(b.nodes[i].children, func(x, y int32) int {
+			return strings.Compare(b.nodes[x].name, b.nodes[y].name)
+		})
+	}
+	return b.inside, nil
+}
+
+// builder adds files to an inside.
+type builder struct {
+	*inside
+	byPath map[childKey]int32
+}
+
+type childKey struct {
+	parent int32
+	name   string
+}
+
+func (b *builder) add(f File) error {
+	if len(f.Path) == 0 || f.Index < 0 || f.Index > math.MaxInt32 {
+		return fmt.Errorf("file %d has no path or no place", f.Index)
+	}
+	at := int32(0)
+	for _, name := range f.Path[:len(f.Path)-1] {
+		next, err := b.folder(at, name)
+		if err != nil {
+			return err
+		}
+		at = next
+	}
+	name := f.Path[len(f.Path)-1]
+	if _, taken := b.byPath[childKey{at, name}]; taken {
+		return fmt.Errorf("file %q: %w", f.Path, fs.ErrExist)
+	}
+	i, err := b.child(at, innerNode{name: name, ordinal: int32(f.Index), size: f.Size, content: f.Content})
+	if err != nil {
+		return err
+	}
+	b.noteFile(f.Index, i)
+	return nil
+}
+
+// folder returns the folder called name below parent, making it if it is not there.
+func (b *builder) folder(parent int32, name string) (int32, error) {
+	if i, ok := b.byPath[childKey{parent, name}]; ok {
+		if !b.nodes[i].isDir {
+			return 0, fmt.Errorf("folder %q: a file has that name: %w", name, fs.ErrExist)
+		}
+		return i, nil
+	}
+	i, err := b.child(parent, innerNode{
+		name: name, isDir: true, ordinal: int32(len(b.folders)), dir: new(atomic.Pointer[Dir]),
+	})
+	if err != nil {
+		return 0, err
+	}
+	b.folders = append(b.folders, i)
+	return i, nil
+}
+
+func (b *builder) child(parent int32, n innerNode) (int32, error) {
+	if err := CheckName(n.name); err != nil {
+		return 0, err
+	}
+	if len(b.nodes) == math.MaxInt32 {
+		return 0, errors.New("too many files")
+	}
+	i := int32(len(b.nodes))
+	n.parent = parent
+	b.nodes = append(b.nodes, n)
+	b.nodes[parent].children = append(b.nodes[parent].children, i)
+	b.byPath[childKey{parent, n.name}] = i
+	return i, nil
+}
+
+func (in *inside) noteFile(index int, node int32) {
+	for len(in.files) <= index {
+		in.files = append(in.files, -1)
+	}
+	in.files[index] = node
+}
+
+func (t *torrent) attr(inner int32) Attr {
+	if inner == 0 {
+		a := Attr{Mode: dirMode, FileID: t.firstID, ModTime: t.mtime}
+		if t.isFile {
+			a.Mode, a.Size = fileMode, t.size
+		}
+		return a
+	}
+	in := t.inside.Load()
+	n := &in.nodes[inner]
+	// The numbers after the top's belong to the files in the order of the metainfo, then to the
+	// folders, so that a file keeps its number should folders ever be counted otherwise.
+	id := t.firstID + 1 + uint64(n.ordinal)
+	if n.isDir {
+		return Attr{Mode: dirMode, FileID: id + uint64(len(in.files)), ModTime: t.mtime}
+	}
+	return Attr{Mode: fileMode, Size: n.size, FileID: id, ModTime: t.mtime}
+}
+
+func (t *torrent) dir(of Node) (*Dir, error) {
+	if of.inner == 0 && t.isFile {
+		return nil, ErrNotDir
+	}
+	in, err := t.load()
+	if err != nil {
+		return nil, err
+	}
+	n := &in.nodes[of.inner]
+	if !n.isDir {
+		return nil, ErrNotDir
+	}
+	if d := n.dir.Load(); d != nil {
+		return d, nil
+	}
+	entries := make([]Entry, len(n.children))
+	for i, c := range n.children {
+		entries[i] = Entry{Name: in.nodes[c].name, Node: Node{tree: of.tree, torrent: t, inner: c}}
+	}
+	d := &Dir{entries: entries}
+	n.dir.Store(d)
+	return d, nil
+}
+
+func (t *torrent) content(inner int32) (Content, error) {
+	if inner == 0 && !t.isFile {
+		return nil, ErrIsDir
+	}
+	in, err := t.load()
+	if err != nil {
+		return nil, err
+	}
+	n := &in.nodes[inner]
+	if n.isDir {
+		return nil, ErrIsDir
+	}
+	return n.content, nil
+}

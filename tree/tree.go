@@ -1,0 +1,324 @@
+// Package tree is the one name space of the appliance:
+//
+//	/                                   the root: every route
+//	/<route>                            a route: its torrents
+//	/<route>/<torrent>                  a folder, or a file for a single-file torrent
+//	/<route>/<torrent>/<folder>/<file>  what the torrent holds
+//
+// It is pure: it knows no network and no protocol, and whoever owns the torrents tells it what
+// there is (PutRoute, PutTorrent, and their removals). Protocols ask it for nodes, by path (Walk) or
+// by handle (Resolve).
+//
+// # Identity
+//
+// A torrent's content never changes, so its infohash and the place of a file in its metainfo are
+// that file's identity for ever. A Node carries just this identity; a Handle is the same, encoded.
+// Both stay good when a route is renamed or a torrent moves to another one. File ids are small
+// numbers which the library hands out once and keeps (Torrent.FirstID).
+//
+// # Waiting
+//
+// Nothing here waits for the swarm but Content.ReadAt. The inside of a torrent is loaded when
+// somebody first looks at it, by one read of a file on the local disk (Torrent.Files).
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrStale is returned for the handle or the node of something that is no longer there.
+	ErrStale = errors.New("no longer there")
+	// ErrHandle is returned for bytes that are no handle of this tree.
+	ErrHandle = errors.New("not a handle")
+	// ErrNotDir is returned where a folder was asked for and something else is there.
+	ErrNotDir = errors.New("not a folder")
+	// ErrIsDir is returned where a file was asked for and a folder is there.
+	ErrIsDir = errors.New("is a folder")
+)
+
+// RootFileID is the file id of the root. The library hands out the numbers above it.
+const RootFileID = 1
+
+// MaxName is the longest name of a node in bytes: what NFSv3 clients take, by POSIX's NAME_MAX.
+const MaxName = 255
+
+// RouteID identifies a route whatever its name. It is also the route's file id.
+type RouteID uint64
+
+// Infohash identifies a torrent: the SHA-1 of its info dictionary (BEP 3), or, for a torrent that is
+// v2 only, the first 20 bytes of the SHA-256 (BEP 52).
+type Infohash [20]byte
+
+// Route is a top-level folder.
+type Route struct {
+	ID   RouteID
+	Name string
+}
+
+// Torrent is an entry of a route.
+type Torrent struct {
+	Infohash Infohash
+	Route    RouteID
+	Name     string    // of its folder, or of its file
+	IsFile   bool      // a single-file torrent, shown as a file
+	Size     int64     // in bytes; of the file, when IsFile
+	ModTime  time.Time // of everything inside
+	FirstID  uint64    // file id of its top; those after it belong to what is inside
+
+	// Files lists what is inside, in any order. It is called when somebody first looks, again after
+	// an error, and never twice at a time. It may read the local disk but must not wait for peers.
+	Files func() ([]File, error)
+}
+
+// File is one file of a torrent.
+type File struct {
+	Path    []string // names from the torrent's folder down; ignored when Torrent.IsFile
+	Size    int64    // in bytes
+	Index   int      // its place in the metainfo: the file's identity
+	Content Content
+}
+
+// Tree is the name space. It is safe for concurrent use.
+type Tree struct {
+	mu       sync.RWMutex // guards the maps, and the name, route and mtime fields of their values
+	routes   map[RouteID]*route
+	torrents map[Infohash]*torrent
+	mtime    time.Time // of the root
+
+	root atomic.Pointer[Dir] // listing of the root; nil after a change
+}
+
+type route struct {
+	id       RouteID
+	name     string
+	mtime    time.Time
+	torrents map[string]*torrent // by name
+
+	dir atomic.Pointer[Dir] // nil after a change
+}
+
+// New returns a tree with no route. The root's mtime is at until something changes.
+func New(at time.Time) *Tree {
+	return &Tree{
+		routes:   make(map[RouteID]*route),
+		torrents: make(map[Infohash]*torrent),
+		mtime:    at,
+	}
+}
+
+// PutRoute adds the route, or renames it if its ID is known. at becomes the mtime of the root, and
+// of a new route. The error says what is wrong with the name, and is fs.ErrExist if another route
+// has it.
+func (t *Tree) PutRoute(r Route, at time.Time) error {
+	if err := CheckName(r.Name); err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, other := range t.routes {
+		if other.name == r.Name && id != r.ID {
+			return fmt.Errorf("route %q: %w", r.Name, fs.ErrExist)
+		}
+	}
+	if old, ok := t.routes[r.ID]; ok {
+		old.name = r.Name
+	} else {
+		t.routes[r.ID] = &route{id: r.ID, name: r.Name, mtime: at, torrents: make(map[string]*torrent)}
+	}
+	t.rootChanged(at)
+	return nil
+}
+
+// RemoveRoute removes the route and every torrent in it. at becomes the mtime of the root.
+func (t *Tree) RemoveRoute(id RouteID, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.routes[id]
+	if !ok {
+		return
+	}
+	for _, tt := range r.torrents {
+		delete(t.torrents, tt.infohash)
+	}
+	delete(t.routes, id)
+	t.rootChanged(at)
+}
+
+// PutTorrent adds the torrent, or renames and moves it if its infohash is known. at becomes the
+// mtime of the routes that change, or is zero if it was there all the time. The error is ErrStale if there is no such route, and fs.ErrExist
+// if another torrent has the name there.
+func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
+	if err := CheckName(n.Name); err != nil {
+		return fmt.Errorf("torrent %x: %w", n.Infohash, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.routes[n.Route]
+	if !ok {
+		return fmt.Errorf("route %d: %w", n.Route, ErrStale)
+	}
+	if other, ok := r.torrents[n.Name]; ok && other.infohash != n.Infohash {
+		return fmt.Errorf("torrent %q: %w", n.Name, fs.ErrExist)
+	}
+	tt, known := t.torrents[n.Infohash]
+	if known {
+		delete(tt.route.torrents, tt.name)
+		tt.route.changed(at)
+	} else {
+		tt = newTorrent(n)
+		t.torrents[n.Infohash] = tt
+	}
+	tt.name, tt.route = n.Name, r
+	r.torrents[n.Name] = tt
+	r.changed(at)
+	return nil
+}
+
+// RemoveTorrent removes the torrent. at becomes the mtime of its route.
+func (t *Tree) RemoveTorrent(ih Infohash, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tt, ok := t.torrents[ih]
+	if !ok {
+		return
+	}
+	delete(t.torrents, ih)
+	delete(tt.route.torrents, tt.name)
+	tt.route.changed(at)
+}
+
+// Root returns the root.
+func (t *Tree) Root() Node { return Node{tree: t} }
+
+// Walk returns the node at the path below the root. The error is fs.ErrNotExist, ErrNotDir, or that
+// of loading a torrent.
+func (t *Tree) Walk(path ...string) (Node, error) {
+	n := t.Root()
+	for _, name := range path {
+		next, err := n.Lookup(name)
+		if err != nil {
+			return Node{}, err
+		}
+		n = next
+	}
+	return n, nil
+}
+
+// rootChanged needs t.mu.
+func (t *Tree) rootChanged(at time.Time) {
+	t.mtime = later(t.mtime, at)
+	t.root.Store(nil)
+}
+
+// changed needs Tree.mu.
+func (r *route) changed(at time.Time) {
+	r.mtime = later(r.mtime, at)
+	r.dir.Store(nil)
+}
+
+// later returns at, or the first moment after old if at is not after it: NFS clients keep a cached
+// listing until the mtime differs. It returns old if at is zero.
+func later(old, at time.Time) time.Time {
+	switch {
+	case at.IsZero():
+		return old
+	case at.After(old):
+		return at
+	default:
+		return old.Add(1)
+	}
+}
+
+func (t *Tree) rootDir() *Dir {
+	if d := t.root.Load(); d != nil {
+		return d
+	}
+	// The write lock keeps a change from coming between reading the map and storing the listing.
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.root.Load(); d != nil {
+		return d
+	}
+	entries := make([]Entry, 0, len(t.routes))
+	for r := range maps.Values(t.routes) {
+		entries = append(entries, Entry{Name: r.name, Node: Node{tree: t, route: r}})
+	}
+	d := newDir(entries)
+	t.root.Store(d)
+	return d
+}
+
+func (t *Tree) routeDir(r *route) *Dir {
+	if d := r.dir.Load(); d != nil {
+		return d
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := r.dir.Load(); d != nil {
+		return d
+	}
+	entries := make([]Entry, 0, len(r.torrents))
+	for name, tt := range r.torrents {
+		entries = append(entries, Entry{Name: name, Node: Node{tree: t, torrent: tt}})
+	}
+	d := newDir(entries)
+	r.dir.Store(d)
+	return d
+}
+
+// CheckName says why name cannot be the name of a node, or returns nil. It does not repair: names
+// are cleaned where they come in.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name is empty")
+	case name == "." || name == "..":
+		return fmt.Errorf("the name %q is reserved", name)
+	case len(name) > MaxName:
+		return fmt.Errorf("the name %q… is longer than %d bytes", strings.ToValidUTF8(name[:32], "\uFFFD"), MaxName)
+	case strings.ContainsAny(name, "/\x00"):
+		return fmt.Errorf("the name %q has a slash or a NUL", name)
+	case !fs.ValidPath(name):
+		return fmt.Errorf("the name %q is not UTF-8", name)
+	}
+	return nil
+}
+
+// Dir is the listing of a folder at one moment. It never changes.
+type Dir struct {
+	entries []Entry // sorted by name
+}
+
+// Entry is a name in a folder.
+type Entry struct {
+	Name string
+	Node Node
+}
+
+func newDir(entries []Entry) *Dir {
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return &Dir{entries: entries}
+}
+
+// Entries returns the listing, sorted by name byte by byte. The caller must not change it.
+func (d *Dir) Entries() []Entry { return d.entries }
+
+// Lookup finds an entry by name.
+func (d *Dir) Lookup(name string) (Node, bool) {
+	i, ok := slices.BinarySearchFunc(d.entries, name, func(e Entry, name string) int {
+		return strings.Compare(e.Name, name)
+	})
+	if !ok {
+		return Node{}, false
+	}
+	return d.entries[i].Node, true
+}
