@@ -1,0 +1,413 @@
+// Package torrents keeps the library (routes and torrents: what must survive a restart), takes part
+// in the swarm, and caches pieces on disk. It is the only package that knows the BitTorrent engine.
+//
+// # Who waits for what
+//
+// Open reads small files and waits for nothing else. Adding a torrent returns when it is on disk; a
+// magnet link is resolved in the background, and retried for ever. Listing waits for nothing. Only
+// File.ReadAt waits for peers, until its context ends or Options.ReadGiveUp has passed without any
+// data.
+//
+// A torrent is in the swarm only while somebody reads what is not in the cache, and for Options.Idle
+// after that.
+//
+// # On disk
+//
+// record.go describes Options.DataDir, whose loss loses the list of torrents. cache.go describes
+// Options.CacheDir, which may be deleted while the library is closed. A torrent that cannot be
+// loaded is kept and shown as failed.
+package torrents
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Options say what the library is to work with.
+type Options struct {
+	DataDir  string // records and metainfo; made if missing
+	CacheDir string // pieces; made if missing
+
+	Routes   []string // made if missing
+	Archives Archives // of new routes
+
+	ReadGiveUp time.Duration // end a read after this long without any data; 0 is never
+	Idle       time.Duration // leave the swarm this long after the last read
+
+	Swarm   SwarmOptions
+	Watcher Watcher
+	Logger  *slog.Logger
+}
+
+// Watcher is told of everything that shows in the name space: once for all that there is while Open
+// runs, then for each change, in order, one call at a time. It must be quick, and must not call the
+// library.
+type Watcher interface {
+	// PutRoute adds a route, or changes the one with its ID.
+	PutRoute(Route)
+	// RemoveRoute removes a route, which is empty by then.
+	RemoveRoute(id uint64)
+	// PutTorrent adds a torrent.
+	PutTorrent(Shown)
+	// RemoveTorrent removes a torrent. at is when its route changed by that.
+	RemoveTorrent(ih Infohash, at time.Time)
+}
+
+// Shown is a torrent as the name space has it: its metadata is known.
+type Shown struct {
+	Infohash Infohash
+	Route    uint64
+	Name     string // unique in the route
+	IsFile   bool
+	Size     int64  // in bytes
+	FirstID  uint64 // file id of its top; enough of the following ones are its own
+	ModTime  time.Time
+	Changed  time.Time // when its route changed by it; zero while Open runs
+	// Load reads from the local disk what is inside.
+	Load func() ([]File, error)
+}
+
+// Library is an open library. It is safe for concurrent use.
+type Library struct {
+	opts  Options
+	log   *slog.Logger
+	lock  *flock.Flock
+	swarm *swarm
+
+	closing   chan struct{} // closed when Close begins
+	closeOnce sync.Once
+	ctx       context.Context //nolint:containedctx // ends with Close; the parent of background work
+	cancel    context.CancelFunc
+	workers   sync.WaitGroup
+	slots     chan struct{} // one for each magnet that is in the swarm
+
+	// changing is held over a whole change, its writes to disk included, so that changes follow one
+	// another. Reading needs mu only.
+	changing sync.Mutex
+	// mu guards state and entries for readers. They are changed with changing held as well, so who
+	// holds that may read without mu.
+	mu      sync.RWMutex
+	state   *libraryRecord
+	entries map[Infohash]*entry
+}
+
+// Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
+// has it open.
+func Open(opts Options) (_ *Library, err error) {
+	l := &Library{
+		opts:    opts,
+		log:     opts.Logger,
+		closing: make(chan struct{}),
+		slots:   make(chan struct{}, maxResolving),
+		entries: make(map[Infohash]*entry),
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	if err := l.openDirs(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.lock.Close())
+		}
+	}()
+	if err := l.loadState(); err != nil {
+		return nil, err
+	}
+	if err := l.loadEntries(); err != nil {
+		return nil, err
+	}
+	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
+		return nil, err
+	}
+	for _, r := range l.Routes() {
+		opts.Watcher.PutRoute(r)
+	}
+	for _, e := range l.entries {
+		l.announce(e, time.Time{})
+	}
+	for _, name := range opts.Routes {
+		var exists *ExistsError
+		if _, err := l.AddRoute(name, opts.Archives); err != nil && !errors.As(err, &exists) {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	l.workers.Go(l.tend)
+	return l, nil
+}
+
+// openDirs makes the folders and takes the lock.
+func (l *Library) openDirs() error {
+	for _, dir := range []string{filepath.Join(l.opts.DataDir, torrentsDir), l.opts.CacheDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make the folder %s: %w", dir, err)
+		}
+	}
+	l.lock = flock.New(filepath.Join(l.opts.DataDir, "lock"))
+	locked, err := l.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", l.opts.DataDir, err)
+	}
+	if !locked {
+		return fmt.Errorf("open %s: %w", l.opts.DataDir, ErrLocked)
+	}
+	// Both folders have to be writable now, and not only when the first torrent is added.
+	for _, dir := range []string{l.opts.DataDir, l.opts.CacheDir} {
+		f, err := os.CreateTemp(dir, tempPrefix+"*")
+		if err != nil {
+			return errors.Join(fmt.Errorf("write in %s: %w", dir, err), l.lock.Close())
+		}
+		if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+			return errors.Join(fmt.Errorf("write in %s: %w", dir, err), l.lock.Close())
+		}
+	}
+	return nil
+}
+
+func (l *Library) statePath() string { return filepath.Join(l.opts.DataDir, "library.json") }
+
+// firstID is the first file id to hand out: 1 is the root's.
+const firstID = 2
+
+func (l *Library) loadState() error {
+	b, err := os.ReadFile(l.statePath())
+	if errors.Is(err, os.ErrNotExist) {
+		l.state = &libraryRecord{Format: libraryFormat, NextID: firstID}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the library: %w", err)
+	}
+	var state libraryRecord
+	if err := json.Unmarshal(b, &state); err != nil {
+		return fmt.Errorf("read the library %s: %w", l.statePath(), err)
+	}
+	if state.Format < 1 || state.Format > libraryFormat {
+		return fmt.Errorf("the library %s has format %d, and this version reads up to %d", l.statePath(), state.Format, libraryFormat)
+	}
+	l.state = &state
+	return nil
+}
+
+func (l *Library) loadEntries() error {
+	list, err := l.records()
+	if err != nil {
+		return fmt.Errorf("read the library: %w", err)
+	}
+	names := make(map[string]bool)
+	for _, ih := range list {
+		rec, err := l.readRecord(ih)
+		if err == nil {
+			err = l.checkRecord(rec, names)
+		}
+		if rec == nil {
+			rec = &torrentRecord{Infohash: ih}
+		}
+		e := l.newEntry(*rec)
+		if err != nil {
+			e.fail(err)
+		}
+		l.entries[ih] = e
+	}
+	return nil
+}
+
+// checkRecord says what else than its own content keeps a record from being shown.
+func (l *Library) checkRecord(r *torrentRecord, names map[string]bool) error {
+	if !slices.ContainsFunc(l.state.Routes, func(route routeRecord) bool { return route.ID == r.Route }) {
+		return fmt.Errorf("the record is for route %d, which is not there", r.Route)
+	}
+	if !r.resolved() {
+		return nil
+	}
+	if clean := cleanName(r.Name); clean != r.Name {
+		return fmt.Errorf("the record has the name %q", r.Name)
+	}
+	key := fmt.Sprintf("%d/%s", r.Route, r.Name)
+	if names[key] {
+		return fmt.Errorf("the record has the name %q, which another torrent has in its route", r.Name)
+	}
+	names[key] = true
+	return nil
+}
+
+// announce lets the watcher know of e, or begins to look for its metadata.
+func (l *Library) announce(e *entry, changed time.Time) {
+	e.mu.Lock()
+	rec, failure := e.rec, e.failure
+	e.mu.Unlock()
+	switch {
+	case failure != "":
+	case !rec.resolved():
+		l.workers.Go(func() { l.resolve(e) })
+	default:
+		l.opts.Watcher.PutTorrent(Shown{
+			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, Size: rec.Size,
+			FirstID: rec.FirstID, ModTime: rec.ModTime, Changed: changed, Load: e.load,
+		})
+	}
+}
+
+// Close ends every read with ErrClosed, leaves the swarm, and lets go of the library.
+func (l *Library) Close() error {
+	var err error
+	l.closeOnce.Do(func() {
+		// A change that is under way ends first, so that none begins background work later.
+		l.changing.Lock()
+		close(l.closing)
+		l.changing.Unlock()
+		l.cancel()
+		l.workers.Wait()
+		l.mu.RLock()
+		defer l.mu.RUnlock()
+		for _, e := range l.entries {
+			err = errors.Join(err, e.end())
+		}
+		err = errors.Join(err, l.swarm.close(), l.lock.Close())
+	})
+	return err
+}
+
+const (
+	// syncEvery is how much fetching a power cut may make us check again.
+	syncEvery = 30 * time.Second
+	// maxRest is how late a torrent may leave the swarm.
+	maxRest = 10 * time.Second
+)
+
+// tend lets torrents that nobody reads leave the swarm, and writes down what was fetched.
+func (l *Library) tend() {
+	rest := time.NewTicker(max(min(l.opts.Idle/4, maxRest), time.Millisecond))
+	defer rest.Stop()
+	sync := time.NewTicker(syncEvery)
+	defer sync.Stop()
+	for {
+		var err error
+		select {
+		case <-l.closing:
+			return
+		case now := <-rest.C:
+			for _, e := range l.list() {
+				err = errors.Join(err, e.rest(now.Add(-l.opts.Idle)))
+			}
+		case <-sync.C:
+			for _, e := range l.list() {
+				err = errors.Join(err, e.sync())
+			}
+		}
+		if err != nil {
+			l.log.Error("the cache could not be written", "err", err)
+		}
+	}
+}
+
+func (l *Library) list() []*entry {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	list := make([]*entry, 0, len(l.entries))
+	for _, e := range l.entries {
+		list = append(list, e)
+	}
+	return list
+}
+
+func (l *Library) now() time.Time { return time.Now().Round(0).UTC() }
+
+// writeState makes next the state, once it is on disk. It needs l.changing.
+func (l *Library) writeState(next *libraryRecord) error {
+	if isClosed(l.closing) {
+		return ErrClosed
+	}
+	b, err := json.MarshalIndent(next, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the library: %w", err)
+	}
+	if err := writeDurably(l.statePath(), b); err != nil {
+		return fmt.Errorf("write the library: %w", err)
+	}
+	l.mu.Lock()
+	l.state = next
+	l.mu.Unlock()
+	return nil
+}
+
+func (s *libraryRecord) clone() *libraryRecord {
+	c := *s
+	c.Routes = slices.Clone(s.Routes)
+	return &c
+}
+
+// takeIDs hands out n file ids, and returns the first.
+func (s *libraryRecord) takeIDs(n uint64) uint64 {
+	first := s.NextID
+	s.NextID += n
+	return first
+}
+
+func (s *libraryRecord) route(name string) *routeRecord {
+	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Routes[i]
+}
+
+func (s *libraryRecord) byID(id uint64) *routeRecord {
+	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Routes[i]
+}
+
+// Torrents lists the torrents by name, then by infohash.
+func (l *Library) Torrents() []Torrent {
+	l.mu.RLock()
+	entries := make([]*entry, 0, len(l.entries))
+	routes := make(map[uint64]string, len(l.state.Routes))
+	for _, r := range l.state.Routes {
+		routes[r.ID] = r.Name
+	}
+	for _, e := range l.entries {
+		entries = append(entries, e)
+	}
+	l.mu.RUnlock()
+	list := make([]Torrent, len(entries))
+	for i, e := range entries {
+		list[i] = e.describe(routes[e.route])
+	}
+	slices.SortFunc(list, func(a, b Torrent) int {
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return slices.Compare(a.Infohash[:], b.Infohash[:])
+	})
+	return list
+}
+
+// Torrent describes one torrent. The error is ErrNotFound.
+func (l *Library) Torrent(ih Infohash) (Torrent, error) {
+	l.mu.RLock()
+	e, ok := l.entries[ih]
+	route := ""
+	if ok {
+		if r := l.state.byID(e.route); r != nil {
+			route = r.Name
+		}
+	}
+	l.mu.RUnlock()
+	if !ok {
+		return Torrent{}, fmt.Errorf("torrent %s: %w", ih, ErrNotFound)
+	}
+	return e.describe(route), nil
+}

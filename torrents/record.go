@@ -1,0 +1,175 @@
+package torrents
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The library on disk, below Options.DataDir:
+//
+//	lock                     held while a process has the library open
+//	library.json             routes, and the counter of file ids
+//	torrents/<infohash>.json    a record per torrent
+//	torrents/<infohash>.torrent its metainfo; not there while a magnet is unresolved
+//
+// A record is written after the metainfo that it counts on, so a crash leaves at worst a .torrent
+// without a record, which nobody was told is in the library.
+
+// libraryFormat is the number of this layout. A library with a higher one is not opened.
+const libraryFormat = 1
+
+// libraryRecord is library.json.
+type libraryRecord struct {
+	Format int           `json:"format"`
+	NextID uint64        `json:"next_id"` // the first file id never handed out
+	Routes []routeRecord `json:"routes"`
+}
+
+type routeRecord struct {
+	ID       uint64    `json:"id"`
+	Name     string    `json:"name"`
+	Archives Archives  `json:"archives"`
+	Changed  time.Time `json:"changed"` // when its listing last changed
+}
+
+// torrentRecord is torrents/<infohash>.json. It has what a listing needs, so that starting with
+// 10,000 torrents parses no metainfo.
+type torrentRecord struct {
+	Infohash Infohash  `json:"infohash"`
+	Route    uint64    `json:"route"`
+	Name     string    `json:"name"` // as shown in the route; unique there
+	Added    time.Time `json:"added"`
+	Magnet   string    `json:"magnet,omitempty"`
+
+	// The rest is of the metainfo, and zero until it is known.
+	FirstID     uint64    `json:"first_id,omitempty"` // file id of the torrent's top
+	IsFile      bool      `json:"is_file,omitempty"`
+	Size        int64     `json:"size,omitempty"` // in bytes
+	Files       int       `json:"files,omitempty"`
+	ModTime     time.Time `json:"mtime,omitzero"`
+	PieceLength int64     `json:"piece_length,omitempty"` // in bytes
+	Pieces      int       `json:"pieces,omitempty"`
+	Metainfo    int64     `json:"metainfo_bytes,omitempty"` // size of the .torrent file
+}
+
+// resolved says whether the metainfo is known.
+func (r *torrentRecord) resolved() bool { return r.FirstID != 0 }
+
+// fill takes over what m says.
+func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
+	r.FirstID = firstID
+	r.IsFile = m.IsFile
+	r.Size = m.Size
+	r.Files = len(m.Files)
+	r.PieceLength = m.pieceLength
+	r.Pieces = m.pieces
+	r.Metainfo = int64(metainfoBytes)
+	r.ModTime = m.Created
+	if r.ModTime.IsZero() {
+		r.ModTime = r.Added
+	}
+}
+
+func (l *Library) recordPath(ih Infohash) string {
+	return filepath.Join(l.opts.DataDir, torrentsDir, ih.String()+".json")
+}
+
+func (l *Library) metainfoPath(ih Infohash) string {
+	return filepath.Join(l.opts.DataDir, torrentsDir, ih.String()+".torrent")
+}
+
+const torrentsDir = "torrents"
+
+func (l *Library) writeRecord(r *torrentRecord) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the record of %s: %w", r.Infohash, err)
+	}
+	if err := writeDurably(l.recordPath(r.Infohash), b); err != nil {
+		return fmt.Errorf("write the record of %s: %w", r.Infohash, err)
+	}
+	return nil
+}
+
+// readRecord reads one record. It fails if anything is wrong with it, or with the metainfo it counts
+// on as far as that can be seen without reading it.
+func (l *Library) readRecord(ih Infohash) (*torrentRecord, error) {
+	b, err := os.ReadFile(l.recordPath(ih))
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	var r torrentRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	if r.Infohash != ih {
+		return nil, fmt.Errorf("the record is that of %s", r.Infohash)
+	}
+	if !r.resolved() {
+		if _, err := parseMagnet(r.Magnet); err != nil {
+			return nil, fmt.Errorf("the record has neither metainfo nor a magnet link: %w", err)
+		}
+		return &r, nil
+	}
+	st, err := os.Stat(l.metainfoPath(ih))
+	if err != nil {
+		return &r, fmt.Errorf("look for the torrent file: %w", err)
+	}
+	if st.Size() != r.Metainfo {
+		return &r, fmt.Errorf("the torrent file has %d bytes instead of %d", st.Size(), r.Metainfo)
+	}
+	return &r, nil
+}
+
+// loadMetainfo reads and parses the saved .torrent of r.
+func (l *Library) loadMetainfo(r *torrentRecord) (*Metainfo, error) {
+	b, err := os.ReadFile(l.metainfoPath(r.Infohash))
+	if err != nil {
+		return nil, fmt.Errorf("read the torrent file: %w", err)
+	}
+	m, err := ParseMetainfo(b)
+	if err != nil {
+		return nil, err
+	}
+	if m.Infohash != r.Infohash {
+		return nil, fmt.Errorf("the torrent file is that of %s", m.Infohash)
+	}
+	if m.IsFile != r.IsFile || m.pieceLength != r.PieceLength || m.pieces != r.Pieces {
+		return nil, fmt.Errorf("the torrent file and the record disagree")
+	}
+	return m, nil
+}
+
+// records lists the infohashes that have a record, and removes what a crash left behind.
+func (l *Library) records() ([]Infohash, error) {
+	dir := filepath.Join(l.opts.DataDir, torrentsDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []Infohash
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, tempPrefix) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		stem, isRecord := strings.CutSuffix(name, ".json")
+		if !isRecord {
+			continue
+		}
+		ih, err := ParseInfohash(stem)
+		if err != nil {
+			l.log.Warn("a file in the library is not named after an infohash", "path", filepath.Join(dir, name))
+			continue
+		}
+		list = append(list, ih)
+	}
+	return list, nil
+}

@@ -1,0 +1,485 @@
+package torrents
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/bencode"
+	"github.com/anacrolix/torrent/metainfo"
+	"github.com/anacrolix/torrent/storage"
+)
+
+// sample is a torrent with its data.
+type sample struct {
+	metainfo []byte
+	infohash Infohash
+	files    map[string][]byte // by path below the torrent's folder
+	dir      string            // holds the torrent's folder
+}
+
+// newSample makes a torrent of the files. A single file called "" makes a single-file torrent.
+func newSample(t testing.TB, name string, pieceLength int64, files map[string][]byte) *sample {
+	t.Helper()
+	s := &sample{files: files, dir: t.TempDir()}
+	for path, b := range files {
+		full := filepath.Join(s.dir, name, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info := metainfo.Info{PieceLength: pieceLength}
+	if err := info.BuildFromFilePath(filepath.Join(s.dir, name)); err != nil {
+		t.Fatal(err)
+	}
+	infoBytes, err := bencode.Marshal(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mi := metainfo.MetaInfo{InfoBytes: infoBytes, CreationDate: 1_700_000_000}
+	if s.metainfo, err = bencode.Marshal(mi); err != nil {
+		t.Fatal(err)
+	}
+	s.infohash = Infohash(mi.HashInfoBytes())
+	return s
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return b
+}
+
+// peer is a second client that seeds samples.
+type peer struct {
+	client *torrent.Client
+	addr   string
+}
+
+func startPeer(t testing.TB, samples ...*sample) *peer {
+	t.Helper()
+	cfg := torrent.NewDefaultClientConfig()
+	cfg.ListenHost = func(string) string { return "127.0.0.1" }
+	cfg.ListenPort = 0
+	cfg.DisableIPv6 = true
+	cfg.DisableUTP = true
+	cfg.NoDHT = true
+	cfg.NoDefaultPortForwarding = true
+	cfg.Seed = true
+	cfg.DefaultStorage = noStorage{}
+	cfg.Slogger = slog.New(slog.DiscardHandler)
+	client, err := torrent.NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	for _, s := range samples {
+		mi, err := metainfo.Load(bytes.NewReader(s.metainfo))
+		if err != nil {
+			t.Fatal(err)
+		}
+		completion := storage.NewMapPieceCompletion()
+		tt, _ := client.AddTorrentOpt(torrent.AddTorrentOpts{
+			InfoHash: mi.HashInfoBytes(),
+			Storage: storage.NewFileOpts(storage.NewFileClientOpts{
+				ClientBaseDir: s.dir, PieceCompletion: completion,
+			}),
+			InfoBytes: mi.InfoBytes,
+		})
+		if err := tt.VerifyDataContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &peer{client: client, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(client.LocalPort()))}
+}
+
+// uploaded returns how many bytes of data the peer has sent.
+func (p *peer) uploaded() int64 {
+	stats := p.client.ConnStats()
+	return stats.BytesWrittenData.Int64()
+}
+
+// recorder is a Watcher that remembers.
+type recorder struct {
+	mu       sync.Mutex
+	routes   map[uint64]Route
+	torrents map[Infohash]Shown
+	changed  chan struct{}
+}
+
+func newRecorder() *recorder {
+	return &recorder{
+		routes: make(map[uint64]Route), torrents: make(map[Infohash]Shown), changed: make(chan struct{}, 1000),
+	}
+}
+
+func (r *recorder) PutRoute(x Route)      { r.note(func() { r.routes[x.ID] = x }) }
+func (r *recorder) RemoveRoute(id uint64) { r.note(func() { delete(r.routes, id) }) }
+
+func (r *recorder) PutTorrent(x Shown) { r.note(func() { r.torrents[x.Infohash] = x }) }
+
+func (r *recorder) RemoveTorrent(ih Infohash, _ time.Time) { r.note(func() { delete(r.torrents, ih) }) }
+
+func (r *recorder) note(f func()) {
+	r.mu.Lock()
+	f()
+	r.mu.Unlock()
+	r.changed <- struct{}{}
+}
+
+func (r *recorder) shown(ih Infohash) (Shown, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.torrents[ih]
+	return s, ok
+}
+
+// await returns the torrent once it is shown.
+func (r *recorder) await(t testing.TB, ih Infohash) Shown {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		if s, ok := r.shown(ih); ok {
+			return s
+		}
+		select {
+		case <-r.changed:
+		case <-deadline:
+			t.Fatalf("torrent %s is not shown after 30 s", ih)
+		}
+	}
+}
+
+func testOptions(t testing.TB, w Watcher, peers ...string) Options {
+	t.Helper()
+	dir := t.TempDir()
+	return Options{
+		DataDir: filepath.Join(dir, "data"), CacheDir: filepath.Join(dir, "cache"),
+		Routes: []string{"r"}, Archives: ArchivesFolder,
+		ReadGiveUp: time.Minute, Idle: time.Minute,
+		Swarm:   SwarmOptions{Addr: "127.0.0.1:0", TCP: true, Seed: true, MaxPeers: 10, Peers: peers},
+		Watcher: w, Logger: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
+	}
+}
+
+// testLog writes log lines to the test that they are from.
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func mustOpen(t testing.TB, opts Options) *Library {
+	t.Helper()
+	l, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return l
+}
+
+// readFiles compares every file of a torrent with the sample it was made of.
+func readFiles(t testing.TB, shown Shown, want map[string][]byte) {
+	t.Helper()
+	files, err := shown.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(want) {
+		t.Fatalf("the torrent has %d files, want %d", len(files), len(want))
+	}
+	for i := range files {
+		path := strings.Join(files[i].Path, "/")
+		got := make([]byte, files[i].Size)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		n, err := files[i].ReadAt(ctx, got, 0)
+		cancel()
+		if err != nil && !errors.Is(err, io.EOF) || int64(n) != files[i].Size {
+			t.Fatalf("read %q: %d of %d bytes, %v", path, n, files[i].Size, err)
+		}
+		if !bytes.Equal(got, want[path]) {
+			t.Errorf("%q has other bytes than the original", path)
+		}
+	}
+}
+
+func TestReadFromSwarm(t *testing.T) {
+	s := newSample(t, "show", 16<<10, map[string][]byte{
+		"a.bin": randomBytes(100_001), "sub/b.bin": randomBytes(70_000), "empty": {}, "sub/deep/c": []byte("c"),
+	})
+	p := startPeer(t, s)
+	rec := newRecorder()
+	opts := testOptions(t, rec, p.addr)
+	l := mustOpen(t, opts)
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Fatal(err)
+	}
+	readFiles(t, rec.await(t, s.infohash), s.files)
+	got, err := l.Torrent(s.infohash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.State != StateComplete || got.Cached != got.Size {
+		t.Errorf("after reading all: state %s, cached %d of %d bytes", got.State, got.Cached, got.Size)
+	}
+
+	// What is complete is read again without the swarm, after a restart too.
+	sent := p.uploaded()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.client.Close()
+	rec = newRecorder()
+	opts.Watcher = rec
+	mustOpen(t, opts)
+	readFiles(t, rec.await(t, s.infohash), s.files)
+	if again := p.uploaded(); again != sent {
+		t.Errorf("the peer sent %d more bytes after the restart", again-sent)
+	}
+}
+
+func TestReadPartOnly(t *testing.T) {
+	const size, pieceLength = 64 << 20, 256 << 10
+	s := newSample(t, "big.bin", pieceLength, map[string][]byte{"": randomBytes(size)})
+	p := startPeer(t, s)
+	rec := newRecorder()
+	l := mustOpen(t, testOptions(t, rec, p.addr))
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Fatal(err)
+	}
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []int64{0, 20 << 20, 40 << 20, size - 10} {
+		got := make([]byte, 64<<10)
+		n, err := files[0].ReadAt(t.Context(), got, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			t.Fatalf("read at %d: %v", off, err)
+		}
+		if !bytes.Equal(got[:n], s.files[""][off:off+int64(n)]) {
+			t.Errorf("read at %d: other bytes than the original", off)
+		}
+	}
+	if got, want := p.uploaded(), int64(5*pieceLength); got > want {
+		t.Errorf("four reads of 64 KiB made the peer send %d bytes, want at most %d", got, want)
+	}
+}
+
+func TestResolveMagnet(t *testing.T) {
+	s := newSample(t, "magnetic", 16<<10, map[string][]byte{"x": randomBytes(50_000), "y/z": randomBytes(10)})
+	p := startPeer(t, s)
+	rec := newRecorder()
+	opts := testOptions(t, rec, p.addr)
+	l := mustOpen(t, opts)
+	added, err := l.AddMagnet("r", "magnet:?xt=urn:btih:"+s.infohash.String()+"&dn=nice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if added.State != StateMetadata || added.Name != "nice" {
+		t.Errorf("just added: state %s, name %q", added.State, added.Name)
+	}
+	readFiles(t, rec.await(t, s.infohash), s.files)
+	if got, err := l.Torrent(s.infohash); err != nil || got.Name != "magnetic" || got.Files != 2 {
+		t.Errorf("after resolving: %+v, %v", got, err)
+	}
+	// The metadata was saved: a restart needs no peer.
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.client.Close()
+	rec = newRecorder()
+	opts.Watcher = rec
+	mustOpen(t, opts)
+	readFiles(t, rec.await(t, s.infohash), s.files)
+}
+
+func TestSeederComesBack(t *testing.T) {
+	s := newSample(t, "late", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
+	// Take a port and let it go, for the seeder that comes later.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rec := newRecorder()
+	l := mustOpen(t, testOptions(t, rec, addr))
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Fatal(err)
+	}
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 1000)
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := files[0].ReadAt(short, got, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("read without a seeder: %v, want the deadline's error", err)
+	}
+	relay(t, addr, startPeer(t, s).addr)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := files[0].ReadAt(ctx, got, 0); err != nil {
+		t.Fatalf("read after the seeder came: %v", err)
+	}
+	if !bytes.Equal(got, s.files["x"][:1000]) {
+		t.Error("other bytes than the original")
+	}
+}
+
+// relay forwards connections from one address to another until the test ends.
+func relay(t testing.TB, from, to string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, in, out)
+			mu.Unlock()
+			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+				wg.Go(func() { _, _ = io.Copy(pair[0], pair[1]); _ = pair[0].Close() })
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		mu.Lock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+}
+
+func TestGiveUp(t *testing.T) {
+	s := newSample(t, "dead", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
+	rec := newRecorder()
+	opts := testOptions(t, rec)
+	opts.ReadGiveUp = 100 * time.Millisecond
+	l := mustOpen(t, opts)
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Fatal(err)
+	}
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files[0].ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrGaveUp) {
+		t.Errorf("read of a dead torrent: %v, want %v", err, ErrGaveUp)
+	}
+}
+
+func TestRemoveEndsReads(t *testing.T) {
+	s := newSample(t, "gone", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
+	rec := newRecorder()
+	l := mustOpen(t, testOptions(t, rec))
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Fatal(err)
+	}
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error)
+	go func() {
+		_, err := files[0].ReadAt(t.Context(), make([]byte, 1), 0)
+		result <- err
+	}()
+	for {
+		if got, err := l.Torrent(s.infohash); err != nil || got.State == StateActive {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.Remove(s.infohash); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; !errors.Is(err, ErrNotFound) {
+		t.Errorf("read of a removed torrent: %v, want %v", err, ErrNotFound)
+	}
+	if left, _ := filepath.Glob(filepath.Join(l.opts.CacheDir, "*")); len(left) > 0 {
+		t.Errorf("left in the cache: %q", left)
+	}
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Errorf("add it again: %v", err)
+	}
+}
+
+func TestIdleLeavesSwarm(t *testing.T) {
+	s := newSample(t, "idle", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
+	p := startPeer(t, s)
+	rec := newRecorder()
+	opts := testOptions(t, rec, p.addr)
+	opts.Idle = 50 * time.Millisecond
+	l := mustOpen(t, opts)
+	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
+		t.Fatal(err)
+	}
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		if _, err := files[0].ReadAt(t.Context(), make([]byte, 10), int64(round)*20_000); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(10 * time.Second)
+		for {
+			got, err := l.Torrent(s.infohash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.State == StateIdle {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("round %d: still %s", round, got.State)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if n := len(l.swarm.client.Torrents()); n != 0 {
+			t.Errorf("round %d: %d torrents in the swarm", round, n)
+		}
+	}
+}
