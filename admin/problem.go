@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"shoal/torrents"
+)
+
+// problem is an error for a client (RFC 9457).
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"` // a sentence for people
+
+	// Where a torrent is that the library has already.
+	Infohash string `json:"infohash,omitempty"`
+	Route    string `json:"route,omitempty"`
+	Name     string `json:"name,omitempty"`
+}
+
+const internalError = "Something went wrong inside. The log says what."
+
+func (s *server) problem(w http.ResponseWriter, p problem) {
+	p.Title = http.StatusText(p.Status)
+	writeJSON(w, p.Status, "application/problem+json", p)
+}
+
+// fail answers with the problem that err is. It is the one place where errors become HTTP.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var (
+		input    *torrents.InputError
+		exists   *torrents.ExistsError
+		notEmpty *torrents.NotEmptyError
+		tooLarge *http.MaxBytesError
+		request  *requestError
+	)
+	p := problem{Status: http.StatusInternalServerError, Detail: internalError}
+	switch {
+	case errors.As(err, &request):
+		p = problem{Status: request.status, Detail: request.detail}
+	case errors.As(err, &tooLarge):
+		p = problem{
+			Status: http.StatusRequestEntityTooLarge,
+			Detail: fmt.Sprintf("The request is larger than %d bytes.", tooLarge.Limit),
+		}
+	case errors.As(err, &input):
+		p = problem{Status: http.StatusBadRequest, Detail: sentence(err)}
+	case errors.As(err, &exists):
+		p = problem{Status: http.StatusConflict, Detail: sentence(err), Route: exists.Route, Name: exists.Torrent}
+		if exists.Torrent != "" {
+			p.Infohash = exists.Infohash.String()
+		}
+	case errors.As(err, &notEmpty):
+		p = problem{
+			Status: http.StatusConflict, Route: notEmpty.Route,
+			Detail: sentence(err) + " Add ?torrents=true to delete these as well.",
+		}
+	case errors.Is(err, torrents.ErrNotFound):
+		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
+	case errors.Is(err, torrents.ErrClosed):
+		p = problem{Status: http.StatusServiceUnavailable, Detail: "Shoal is stopping."}
+	default:
+		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	s.problem(w, p)
+}
+
+// requestError is what is wrong with a request itself.
+type requestError struct {
+	status int
+	detail string
+}
+
+func (e *requestError) Error() string { return e.detail }
+
+func badRequest(format string, args ...any) error {
+	return &requestError{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
+}
+
+// sentence makes a sentence of an error, which begins in lower case and has no full stop.
+func sentence(err error) string {
+	b := []byte(err.Error())
+	if len(b) > 0 && 'a' <= b[0] && b[0] <= 'z' {
+		b[0] -= 'a' - 'A'
+	}
+	return string(b) + "."
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.problem(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
+}
+
+func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	s.problem(w, problem{
+		Status: http.StatusMethodNotAllowed,
+		Detail: fmt.Sprintf("%.20s is not possible at %.200q.", r.Method, r.URL.Path),
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client may be gone
+}

@@ -1,0 +1,33 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+)
+
+// maxJSON is the largest JSON body, in bytes.
+const maxJSON = 1 << 20
+
+// readJSON decodes the body into v. Members that v does not have are an error: they are typing
+// mistakes.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return &requestError{http.StatusUnsupportedMediaType, "The body has to be JSON, with the header “Content-Type: application/json”."}
+	}
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, err = dec.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		err = errors.Join(errors.New("something follows the JSON"), err)
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge
+	}
+	return badRequest("The body cannot be read: %v.", err)
+}

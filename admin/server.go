@@ -1,0 +1,120 @@
+// Package admin is the administration over HTTP: the JSON API, and later the pages.
+//
+// Everything but /healthz needs "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
+// are problem+json (RFC 9457) with a sentence for people.
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"shoal/torrents"
+	"shoal/web"
+)
+
+// Options say what is administrated.
+type Options struct {
+	Library  *torrents.Library
+	Archives torrents.Archives // of new routes that do not say
+	Token    string            // the bearer token; not empty
+	BasePath string            // where the site is, "/" or "/shoal"
+	Logger   *slog.Logger
+}
+
+type server struct {
+	library  *torrents.Library
+	archives torrents.Archives
+	token    [sha256.Size]byte
+	log      *slog.Logger
+}
+
+// New returns the site.
+func New(opts Options) http.Handler {
+	s := &server{
+		library:  opts.Library,
+		archives: opts.Archives,
+		token:    sha256.Sum256([]byte(opts.Token)),
+		log:      opts.Logger,
+	}
+	site := s.protect(s.authenticate(s.routes()))
+	if base := strings.TrimSuffix(opts.BasePath, "/"); base != "" {
+		return http.StripPrefix(base, site)
+	}
+	return site
+}
+
+// routes is every route of the site.
+func (s *server) routes() *mux.Router {
+	r := mux.NewRouter()
+	r.NotFoundHandler = http.HandlerFunc(s.notFound)
+	r.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
+
+	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
+
+	api := r.PathPrefix("/api/v1").Subrouter()
+	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
+	s.registerRoutes(api)
+	s.registerTorrents(api)
+	return r
+}
+
+const healthPath = "/healthz"
+
+// health says that requests are served.
+func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // the client may be gone
+}
+
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(web.OpenAPI) // the client may be gone
+}
+
+// authenticate lets nobody in without the token, so that a new route needs it unless it is named
+// here.
+func (s *server) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != healthPath && !s.authorized(r) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal"`)
+			s.problem(w, problem{
+				Status: http.StatusUnauthorized,
+				Detail: "This needs the header “Authorization: Bearer <token>” with the API token.",
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) authorized(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	given := sha256.Sum256([]byte(token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], s.token[:]) == 1
+}
+
+// protect sets the headers that every response has, and answers for a handler that panics.
+func (s *server) protect(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		defer func() {
+			if err := recover(); err != nil {
+				s.log.Error("a request made its handler panic", "method", r.Method, "path", r.URL.Path,
+					"err", err, "stack", string(debug.Stack()))
+				s.problem(w, problem{Status: http.StatusInternalServerError, Detail: internalError})
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"shoal/torrents"
+)
+
+// prefix begins the name of every variable.
+const prefix = "SHOAL_"
+
+// Config is all that can be set, each field by the variable in its tag `env` with SHOAL_ in front,
+// or by the content of the file that the same variable with _FILE behind names. The README has a
+// table of it, which a test compares with this.
+//
+// A field with the tag `later` is not honoured yet. With "warn" it is accepted with a warning; with
+// "refuse" it is a mistake to set it, as who sets it counts on being protected by it.
+type Config struct {
+	DataDir    string   `env:"DATA_DIR" envDefault:"./data"`
+	CacheDir   string   `env:"CACHE_DIR"` // $DATA_DIR/cache if empty
+	CacheLimit byteSize `env:"CACHE_LIMIT" envDefault:"20GiB" later:"warn"`
+
+	NFSAddr     string         `env:"NFS_ADDR" envDefault:":2049"`
+	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111" later:"warn"`
+	NFSAllow    []netip.Prefix `env:"NFS_ALLOW" envDefault:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"`
+	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
+	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
+
+	HTTPAddr      string   `env:"HTTP_ADDR" envDefault:":4444"`
+	HTTPBasePath  string   `env:"HTTP_BASE_PATH" envDefault:"/"`
+	AllowedHosts  []string `env:"ALLOWED_HOSTS" later:"warn"`
+	AdminUser     string   `env:"ADMIN_USER" envDefault:"admin" later:"warn"`
+	AdminPassword string   `env:"ADMIN_PASSWORD" later:"warn"`
+	APIToken      string   `env:"API_TOKEN"`
+
+	Routes   []string          `env:"ROUTES"`
+	WatchDir string            `env:"WATCH_DIR" later:"warn"`
+	Archives torrents.Archives `env:"ARCHIVES" envDefault:"folder"`
+
+	BTAddr          string        `env:"BT_ADDR" envDefault:":42069"`
+	BTDHT           bool          `env:"BT_DHT" envDefault:"true"`
+	BTPEX           bool          `env:"BT_PEX" envDefault:"true"`
+	BTLSD           bool          `env:"BT_LSD" envDefault:"true"`
+	BTUTP           bool          `env:"BT_UTP" envDefault:"true"`
+	BTTCP           bool          `env:"BT_TCP" envDefault:"true"`
+	BTIPv6          bool          `env:"BT_IPV6" envDefault:"true"`
+	BTUPnP          bool          `env:"BT_UPNP" envDefault:"false"`
+	BTDownLimit     byteSize      `env:"BT_DOWN_LIMIT" envDefault:"0"`
+	BTUpLimit       byteSize      `env:"BT_UP_LIMIT" envDefault:"0"`
+	BTSeed          bool          `env:"BT_SEED" envDefault:"true"`
+	BTMaxPeers      int           `env:"BT_MAX_PEERS" envDefault:"50"`
+	BTIdle          time.Duration `env:"BT_IDLE" envDefault:"10m"`
+	BTPeers         []string      `env:"BT_PEERS"`
+	BTAnnounceIP    string        `env:"BT_ANNOUNCE_IP" later:"warn"`
+	BTInterface     string        `env:"BT_INTERFACE" later:"refuse"`
+	BTProxy         string        `env:"BT_PROXY" later:"refuse"`
+	BTBlocklist     string        `env:"BT_BLOCKLIST" later:"refuse"`
+	BTExtraTrackers []string      `env:"BT_EXTRA_TRACKERS" later:"warn"`
+	BTEncryption    string        `env:"BT_ENCRYPTION" later:"refuse"`
+
+	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false" later:"warn"`
+
+	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
+
+	PUID  string `env:"PUID" later:"warn"`
+	PGID  string `env:"PGID" later:"warn"`
+	Umask string `env:"UMASK" later:"warn"`
+	TZ    string `env:"TZ" later:"warn"`
+
+	// warnings are about variables that were accepted, for the log.
+	warnings []string
+}
+
+// parseConfig reads the environment. The mistakes are one line each, which begins with the name of
+// the variable.
+func parseConfig(environ []string) (*Config, []string) {
+	cfg := &Config{}
+	vars, mistakes := cfg.variables(environ)
+	err := env.ParseWithOptions(cfg, env.Options{Prefix: prefix, Environment: vars})
+	if all, ok := errors.AsType[env.AggregateError](err); ok {
+		for _, err := range all.Errors {
+			mistakes = append(mistakes, parseMistake(err, vars))
+		}
+	} else if err != nil {
+		mistakes = append(mistakes, err.Error())
+	}
+	if len(mistakes) == 0 {
+		mistakes = cfg.check()
+	}
+	if cfg.CacheDir == "" {
+		cfg.CacheDir = filepath.Join(cfg.DataDir, "cache")
+	}
+	return cfg, mistakes
+}
+
+// maxVariableFile bounds what is read for a variable with _FILE.
+const maxVariableFile = 1 << 20
+
+// variables picks ours out of the environment, the contents of files in their place.
+func (c *Config) variables(environ []string) (map[string]string, []string) {
+	vars := env.ToMap(environ)
+	var mistakes []string
+	known := make(map[string]bool)
+	for field := range fields() {
+		name := prefix + field.Tag.Get("env")
+		known[name], known[name+"_FILE"] = true, true
+		if path := vars[name+"_FILE"]; path != "" {
+			value, err := readVariable(path)
+			switch {
+			case vars[name] != "":
+				mistakes = append(mistakes, fmt.Sprintf("%s: set, and %s_FILE too; use one of them", name, name))
+			case err != nil:
+				mistakes = append(mistakes, fmt.Sprintf("%s_FILE: %v", name, err))
+			default:
+				vars[name] = value
+			}
+		}
+		if vars[name] == "" || vars[name] == field.Tag.Get("envDefault") {
+			continue
+		}
+		switch field.Tag.Get("later") {
+		case "warn":
+			c.warnings = append(c.warnings, name+" is set, and has no effect in this version")
+		case "refuse":
+			mistakes = append(mistakes, name+": this version cannot honour it, and does not start without that protection; unset it")
+		}
+	}
+	for name := range vars {
+		if strings.HasPrefix(name, prefix) && !known[name] {
+			c.warnings = append(c.warnings, name+" is set, and is not a variable of Shoal")
+		}
+	}
+	slices.Sort(c.warnings)
+	return vars, mistakes
+}
+
+// fields yields the fields of Config that have a variable.
+func fields() func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for field := range reflect.TypeFor[Config]().Fields() {
+			if field.Tag.Get("env") != "" && !yield(field) {
+				return
+			}
+		}
+	}
+}
+
+func readVariable(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxVariableFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(b) > maxVariableFile {
+		return "", fmt.Errorf("%s is larger than %d bytes", path, maxVariableFile)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+// parseMistake says what is wrong with a value that does not parse.
+func parseMistake(err error, vars map[string]string) string {
+	var parse env.ParseError
+	if !errors.As(err, &parse) {
+		return err.Error()
+	}
+	field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
+	name := prefix + field.Tag.Get("env")
+	want := parse.Err.Error()
+	switch field.Type {
+	case reflect.TypeFor[bool]():
+		want = "has to be true or false"
+	case reflect.TypeFor[int]():
+		want = "has to be a whole number"
+	case reflect.TypeFor[time.Duration]():
+		want = "has to be a duration, such as 50s or 5m"
+	case reflect.TypeFor[byteSize]():
+		want = "has to be a size, such as 512MiB or 20GB"
+	case reflect.TypeFor[[]netip.Prefix]():
+		want = "has to be networks, such as 192.168.0.0/16,fd00::/8"
+	case reflect.TypeFor[slog.Level]():
+		want = "has to be debug, info, warn or error"
+	case reflect.TypeFor[torrents.Archives]():
+		want = "has to be folder, both or off"
+	}
+	return fmt.Sprintf("%s: %q %s", name, vars[name], want)
+}
+
+// check says what is wrong with values that parse.
+func (c *Config) check() []string {
+	var mistakes []string
+	mistake := func(name, format string, args ...any) {
+		mistakes = append(mistakes, prefix+name+": "+fmt.Sprintf(format, args...))
+	}
+	for name, addr := range map[string]string{"NFS_ADDR": c.NFSAddr, "HTTP_ADDR": c.HTTPAddr, "BT_ADDR": c.BTAddr} {
+		if err := checkAddr(addr); err != nil {
+			mistake(name, "%q has to be host:port or :port: %v", addr, err)
+		}
+	}
+	for _, peer := range c.BTPeers {
+		if err := checkAddr(peer); err != nil {
+			mistake("BT_PEERS", "%q has to be host:port: %v", peer, err)
+		}
+	}
+	for name, d := range map[string]time.Duration{"NFS_READ_WAIT": c.NFSReadWait, "BT_IDLE": c.BTIdle} {
+		if d <= 0 {
+			mistake(name, "%v has to be more than 0", d)
+		}
+	}
+	if c.ReadGiveUp < 0 {
+		mistake("READ_GIVE_UP", "%v has to be 0 (never) or more", c.ReadGiveUp)
+	}
+	if !strings.HasPrefix(c.HTTPBasePath, "/") || strings.Contains(c.HTTPBasePath, "//") {
+		mistake("HTTP_BASE_PATH", "%q has to be a path, such as / or /shoal", c.HTTPBasePath)
+	}
+	for _, name := range c.Routes {
+		if err := torrents.CheckRouteName(name); err != nil {
+			mistake("ROUTES", "%v", err)
+		}
+	}
+	if !c.BTTCP && !c.BTUTP {
+		mistake("BT_TCP", "false, and so is %sBT_UTP; peers need one of them", prefix)
+	}
+	if c.BTMaxPeers < 1 {
+		mistake("BT_MAX_PEERS", "%d has to be 1 or more", c.BTMaxPeers)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		mistake("LOG_FORMAT", "%q has to be text or json", c.LogFormat)
+	}
+	slices.Sort(mistakes)
+	return mistakes
+}
+
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q is not a port", port)
+	}
+	return nil
+}

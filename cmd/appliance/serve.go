@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/admin"
+	"shoal/nfsfs"
+	"shoal/torrents"
+	"shoal/tree"
+)
+
+const (
+	// Of stopTime, so much is for HTTP requests that are under way.
+	httpGrace = 2 * time.Second
+
+	// A request has to arrive within these: an upload may be large and the client slow.
+	httpHeaderTime = 10 * time.Second
+	httpBodyTime   = 5 * time.Minute
+	httpIdleTime   = 2 * time.Minute
+	maxHTTPHeader  = 64 << 10
+)
+
+func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// serve runs the appliance until ctx ends, and returns nil then, or until something fails.
+func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	log.Info("starting", "version", version())
+	for _, w := range cfg.warnings {
+		log.Warn("configuration", "detail", w)
+	}
+	names := tree.New(time.Now())
+	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
+	library, err := torrents.Open(libraryOptions(cfg, names, log))
+	if err != nil {
+		return explainOpen(cfg, err)
+	}
+	err = serveLibrary(ctx, cfg, names, library, log)
+	log.Info("stopping")
+	return errors.Join(err, library.Close())
+}
+
+func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Options {
+	return torrents.Options{
+		DataDir:    cfg.DataDir,
+		CacheDir:   cfg.CacheDir,
+		Routes:     cfg.Routes,
+		Archives:   cfg.Archives,
+		ReadGiveUp: cfg.ReadGiveUp,
+		Idle:       cfg.BTIdle,
+		Swarm: torrents.SwarmOptions{
+			Addr: cfg.BTAddr,
+			DHT:  cfg.BTDHT, PEX: cfg.BTPEX, LSD: cfg.BTLSD, UTP: cfg.BTUTP, TCP: cfg.BTTCP,
+			IPv6: cfg.BTIPv6, UPnP: cfg.BTUPnP,
+			Seed:      cfg.BTSeed,
+			DownLimit: int64(cfg.BTDownLimit),
+			UpLimit:   int64(cfg.BTUpLimit),
+			MaxPeers:  cfg.BTMaxPeers,
+			Peers:     cfg.BTPeers,
+		},
+		Watcher: namespace{names, log},
+		Logger:  log,
+	}
+}
+
+// explainOpen says which setting an error of opening the library is about.
+func explainOpen(cfg *Config, err error) error {
+	setting := "DATA_DIR"
+	var path *fs.PathError
+	var port *net.OpError
+	switch {
+	case errors.As(err, &port):
+		setting = "BT_ADDR"
+	case errors.As(err, &path) && strings.HasPrefix(path.Path, cfg.CacheDir):
+		setting = "CACHE_DIR"
+	}
+	return fmt.Errorf("%s%s: the library cannot be opened: %w", prefix, setting, err)
+}
+
+// serveLibrary opens both ports before it serves either, so that a taken one is an error of the
+// start.
+func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, log *slog.Logger) error {
+	web, err := net.Listen("tcp", cfg.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
+	}
+	export, err := nfsfs.Listen(cfg.NFSAddr, nfsfs.Options{
+		Tree: names, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait, Logger: log,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
+	}
+	site := &http.Server{
+		Handler: admin.New(admin.Options{
+			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath, Logger: log,
+		}),
+		ReadHeaderTimeout: httpHeaderTime,
+		ReadTimeout:       httpBodyTime,
+		IdleTimeout:       httpIdleTime,
+		MaxHeaderBytes:    maxHTTPHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
+		return nil
+	})
+	group.Go(export.Serve)
+	group.Go(func() error {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
+		defer cancel()
+		if err := site.Shutdown(grace); err != nil {
+			_ = site.Close() // ends what is still under way
+		}
+		return export.Close()
+	})
+	port := export.Addr().(*net.TCPAddr).Port
+	log.Info("serving", "http", web.Addr().String(), "nfs", export.Addr().String())
+	log.Info("mount it", "command", mountCommand(port))
+	return group.Wait()
+}
+
+// mountCommand is what a person types on another machine.
+func mountCommand(port int) string {
+	return fmt.Sprintf("mount -t nfs -o nfsvers=3,tcp,nolock,port=%[1]d,mountport=%[1]d HOST:/ /mnt", port)
+}
+
+// token returns the API token, or makes one that is good until the appliance stops.
+func token(cfg *Config, log *slog.Logger) string {
+	if cfg.APIToken != "" {
+		return cfg.APIToken
+	}
+	t := rand.Text()
+	log.Warn("no "+prefix+"API_TOKEN is set; this one is good until Shoal stops", "token", t)
+	return t
+}
