@@ -100,6 +100,18 @@ type span struct{ first, last int }
 
 func (s span) contains(piece int) bool { return s.first <= piece && piece <= s.last }
 
+// nudge withdraws the most urgent wishes and makes them again.
+func (d *demand) nudge() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for piece, w := range d.wants {
+		if w.urgency() == urgencyNow {
+			d.apply(piece, urgencyNone)
+			d.apply(piece, urgencyNow)
+		}
+	}
+}
+
 // reapply tells apply of every wish again, for a swarm that has forgotten them.
 func (d *demand) reapply() {
 	d.mu.Lock()

@@ -201,7 +201,7 @@ func (e *entry) join(s *session) (*member, error) {
 		// The disk could not be written. Whoever comes now tries again.
 		m.leave()
 	}
-	m, err := e.lib.swarm.join(s.meta, s.pieces)
+	m, err := e.lib.swarm.join(s.meta, s.pieces, s.demand.nudge)
 	if err != nil {
 		e.fail(err)
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)

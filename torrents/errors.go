@@ -30,13 +30,16 @@ func inputErrorf(format string, args ...any) error {
 // ExistsError says what is already there under the name or infohash that a user gave.
 type ExistsError struct {
 	Route    string
-	Torrent  string   // empty if it is the route that exists
-	Infohash Infohash // of the torrent
+	Torrent  string   // its name; empty if its record cannot be read
+	Infohash Infohash // of the torrent; zero if it is the route that exists
 }
 
 func (e *ExistsError) Error() string {
-	if e.Torrent == "" {
+	switch {
+	case e.Infohash == Infohash{}:
 		return fmt.Sprintf("there is a route called %q already", e.Route)
+	case e.Torrent == "":
+		return fmt.Sprintf("the torrent %s is already in the library, and failed", e.Infohash)
 	}
 	return fmt.Sprintf("the torrent %s is already in route %q as %q", e.Infohash, e.Route, e.Torrent)
 }
