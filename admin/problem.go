@@ -50,7 +50,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p = problem{Status: http.StatusBadRequest, Detail: sentence(err)}
 	case errors.As(err, &exists):
 		p = problem{Status: http.StatusConflict, Detail: sentence(err), Route: exists.Route, Name: exists.Torrent}
-		if exists.Torrent != "" {
+		if exists.Infohash != (torrents.Infohash{}) {
 			p.Infohash = exists.Infohash.String()
 		}
 	case errors.As(err, &notEmpty):
@@ -96,7 +96,7 @@ func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	s.problem(w, problem{
 		Status: http.StatusMethodNotAllowed,
-		Detail: fmt.Sprintf("%.20s is not possible at %.200q.", r.Method, r.URL.Path),
+		Detail: fmt.Sprintf("The method %.20q is not possible at %.200q.", r.Method, r.URL.Path),
 	})
 }
 

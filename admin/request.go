@@ -20,14 +20,17 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
-	if err == nil {
+	decoded := err == nil
+	if decoded {
 		if _, err = dec.Token(); errors.Is(err, io.EOF) {
 			return nil
 		}
-		err = errors.Join(errors.New("something follows the JSON"), err)
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge
+	}
+	if decoded {
+		err = errors.New("something follows the JSON")
 	}
 	return badRequest("The body cannot be read: %v.", err)
 }

@@ -31,6 +31,7 @@ type server struct {
 	library  *torrents.Library
 	archives torrents.Archives
 	token    [sha256.Size]byte
+	base     string // of every path; without a slash at its end
 	log      *slog.Logger
 }
 
@@ -40,20 +41,22 @@ func New(opts Options) http.Handler {
 		library:  opts.Library,
 		archives: opts.Archives,
 		token:    sha256.Sum256([]byte(opts.Token)),
+		base:     strings.TrimSuffix(opts.BasePath, "/"),
 		log:      opts.Logger,
 	}
-	site := s.protect(s.authenticate(s.routes()))
-	if base := strings.TrimSuffix(opts.BasePath, "/"); base != "" {
-		return http.StripPrefix(base, site)
-	}
-	return site
+	return s.protect(s.authenticate(s.routes()))
 }
 
 // routes is every route of the site.
 func (s *server) routes() *mux.Router {
-	r := mux.NewRouter()
-	r.NotFoundHandler = http.HandlerFunc(s.notFound)
-	r.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
+	// A redirect from //healthz to /healthz would make a GET of a POST.
+	site := mux.NewRouter().SkipClean(true)
+	site.NotFoundHandler = s.noRoute(site)
+	site.MethodNotAllowedHandler = site.NotFoundHandler
+	r := site
+	if s.base != "" {
+		r = site.PathPrefix(s.base).Subrouter()
+	}
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
 
@@ -61,7 +64,29 @@ func (s *server) routes() *mux.Router {
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
 	s.registerTorrents(api)
-	return r
+	return site
+}
+
+// noRoute answers what no route takes: 405 if another method would do, and 404 otherwise. It asks the
+// router, as mux itself forgets a path that matched once a later route begins like it.
+func (s *server) noRoute(site *mux.Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{
+			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		} {
+			var match mux.RouteMatch
+			if site.Match(&http.Request{Method: method, URL: r.URL}, &match) && match.MatchErr == nil {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			s.notFound(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		s.methodNotAllowed(w, r)
+	})
 }
 
 const healthPath = "/healthz"
@@ -81,7 +106,7 @@ func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 // here.
 func (s *server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != healthPath && !s.authorized(r) {
+		if r.URL.Path != s.base+healthPath && !s.authorized(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal"`)
 			s.problem(w, problem{
 				Status: http.StatusUnauthorized,

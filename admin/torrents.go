@@ -205,7 +205,11 @@ func (s *server) addUpload(w http.ResponseWriter, r *http.Request) ([]torrents.T
 	for _, f := range form.files {
 		t, err := s.library.AddMetainfo(form.route, f.metainfo)
 		if err != nil {
-			return nil, fmt.Errorf("%.100q: %w", f.name, err)
+			err = fmt.Errorf("%.100q: %w", f.name, err)
+			for _, before := range added {
+				err = errors.Join(err, s.library.Remove(before.Infohash))
+			}
+			return nil, err
 		}
 		added = append(added, t)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -99,8 +100,16 @@ func parseConfig(environ []string) (*Config, []string) {
 	} else if err != nil {
 		mistakes = append(mistakes, err.Error())
 	}
-	if len(mistakes) == 0 {
-		mistakes = cfg.check()
+	// What parses is checked all the same, so that all mistakes are told at once. What does not has no
+	// value to check.
+	broken := mistakes
+	for _, m := range cfg.check() {
+		name, _, _ := strings.Cut(m, ":")
+		if !slices.ContainsFunc(broken, func(b string) bool {
+			return strings.HasPrefix(b, name+":") || strings.HasPrefix(b, name+"_FILE:")
+		}) {
+			mistakes = append(mistakes, m)
+		}
 	}
 	if cfg.CacheDir == "" {
 		cfg.CacheDir = filepath.Join(cfg.DataDir, "cache")
@@ -119,8 +128,8 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 	for field := range fields() {
 		name := prefix + field.Tag.Get("env")
 		known[name], known[name+"_FILE"] = true, true
-		if path := vars[name+"_FILE"]; path != "" {
-			value, err := readVariable(path)
+		if file := vars[name+"_FILE"]; file != "" {
+			value, err := readVariable(file)
 			switch {
 			case vars[name] != "":
 				mistakes = append(mistakes, fmt.Sprintf("%s: set, and %s_FILE too; use one of them", name, name))
@@ -129,6 +138,9 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 			default:
 				vars[name] = value
 			}
+		}
+		if field.Type.Kind() == reflect.Slice {
+			vars[name] = trimList(vars[name])
 		}
 		if vars[name] == "" || vars[name] == field.Tag.Get("envDefault") {
 			continue
@@ -149,6 +161,15 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 	return vars, mistakes
 }
 
+// trimList takes away the spaces around the items of a list, and items that are nothing else.
+func trimList(list string) string {
+	items := strings.Split(list, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return strings.Join(slices.DeleteFunc(items, func(item string) bool { return item == "" }), ",")
+}
+
 // fields yields the fields of Config that have a variable.
 func fields() func(func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
@@ -160,8 +181,8 @@ func fields() func(func(reflect.StructField) bool) {
 	}
 }
 
-func readVariable(path string) (string, error) {
-	f, err := os.Open(path)
+func readVariable(name string) (string, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +192,7 @@ func readVariable(path string) (string, error) {
 		return "", err
 	}
 	if len(b) > maxVariableFile {
-		return "", fmt.Errorf("%s is larger than %d bytes", path, maxVariableFile)
+		return "", fmt.Errorf("%s is larger than %d bytes", name, maxVariableFile)
 	}
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
@@ -228,7 +249,8 @@ func (c *Config) check() []string {
 	if c.ReadGiveUp < 0 {
 		mistake("READ_GIVE_UP", "%v has to be 0 (never) or more", c.ReadGiveUp)
 	}
-	if !strings.HasPrefix(c.HTTPBasePath, "/") || strings.Contains(c.HTTPBasePath, "//") {
+	if base := strings.TrimSuffix(c.HTTPBasePath, "/"); !strings.HasPrefix(c.HTTPBasePath, "/") ||
+		base != strings.TrimSuffix(path.Clean(c.HTTPBasePath), "/") || strings.ContainsAny(base, "{}?#% ") {
 		mistake("HTTP_BASE_PATH", "%q has to be a path, such as / or /shoal", c.HTTPBasePath)
 	}
 	for _, name := range c.Routes {
@@ -251,6 +273,9 @@ func (c *Config) check() []string {
 
 func checkAddr(addr string) error {
 	_, port, err := net.SplitHostPort(addr)
+	if reason, ok := errors.AsType[*net.AddrError](err); ok {
+		return errors.New(reason.Err) // without the address, which may be several lines
+	}
 	if err != nil {
 		return err
 	}

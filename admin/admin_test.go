@@ -1,0 +1,409 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/mux"
+	"go.uber.org/goleak"
+
+	"shoal/torrents"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+const testToken = "the-token-of-the-tests"
+
+// site is an admin site with a library of its own, which has the routes films and music.
+type site struct {
+	library   *torrents.Library
+	watcher   *watcher
+	log       *testLog
+	dataDir   string
+	handler   http.Handler
+	elsewhere bool // the handler has another base path than openapi.yaml
+}
+
+// openSite opens a library and its site. prepare may put files into the data folder before.
+func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{
+		watcher: &watcher{shown: make(map[torrents.Infohash]torrents.Shown)},
+		log:     &testLog{},
+		dataDir: filepath.Join(dir, "data"),
+	}
+	for _, f := range prepare {
+		f(s.dataDir)
+	}
+	log := slog.New(slog.NewTextHandler(s.log, nil))
+	library, err := torrents.Open(torrents.Options{
+		DataDir: s.dataDir, CacheDir: filepath.Join(dir, "cache"),
+		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder,
+		ReadGiveUp: time.Hour, Idle: time.Hour,
+		// Nothing that leaves this machine: no DHT, no local discovery, no port mapping, no peers.
+		Swarm:   torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5},
+		Watcher: s.watcher, Logger: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := library.Close(); err != nil {
+			t.Errorf("close the library: %v", err)
+		}
+	})
+	s.library = library
+	s.handler = New(Options{
+		Library: library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: "/", Logger: log,
+	})
+	return s
+}
+
+// failedTorrent puts a torrent whose record cannot be read into a data folder.
+func failedTorrent(t testing.TB, ih torrents.Infohash) func(dataDir string) {
+	t.Helper()
+	return func(dataDir string) {
+		dir := filepath.Join(dataDir, "torrents")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, ih.String()+".json"), []byte("garbage"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// watcher remembers the torrents, so that a test can read them.
+type watcher struct {
+	mu    sync.Mutex
+	shown map[torrents.Infohash]torrents.Shown
+}
+
+func (w *watcher) PutRoute(torrents.Route)                    {}
+func (w *watcher) RemoveRoute(uint64)                         {}
+func (w *watcher) RemoveTorrent(torrents.Infohash, time.Time) {}
+
+func (w *watcher) PutTorrent(s torrents.Shown) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown[s.Infohash] = s
+}
+
+// testLog keeps what is logged. Goroutines of the library write it too.
+type testLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *testLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *testLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// answer is a response that was read.
+type answer struct {
+	what   string // is answered, for messages
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send asks handler, and checks what holds for every answer: its headers, and that it is a problem
+// if it is an error.
+func send(t testing.TB, handler http.Handler, r *http.Request) answer {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	handler.ServeHTTP(rec, r)
+	resp := rec.Result()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := answer{r.Method + " " + r.URL.Path, resp.StatusCode, resp.Header, body}
+	checkHeaders(t, a)
+	if a.status >= 400 {
+		checkProblem(t, a)
+	}
+	return a
+}
+
+// do asks the site with the token, and checks that its answer is one that openapi.yaml tells of.
+func (s *site) do(t testing.TB, method, target, contentType string, body io.Reader) answer {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, body)
+	r.Header.Set("Authorization", "Bearer "+testToken)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	a := send(t, s.handler, r)
+	if !s.elsewhere {
+		checkDocumented(t, r, a)
+	}
+	return a
+}
+
+func (s *site) get(t testing.TB, target string) answer {
+	t.Helper()
+	return s.do(t, http.MethodGet, target, "", nil)
+}
+
+func (s *site) delete(t testing.TB, target string) answer {
+	t.Helper()
+	return s.do(t, http.MethodDelete, target, "", nil)
+}
+
+// json sends a body that is, or should be, JSON.
+func (s *site) json(t testing.TB, method, target, body string) answer {
+	t.Helper()
+	return s.do(t, method, target, "application/json", strings.NewReader(body))
+}
+
+// part is a part of a form: a file if it has a file name.
+type part struct {
+	field, fileName string
+	content         []byte
+}
+
+func (s *site) upload(t testing.TB, parts ...part) answer {
+	t.Helper()
+	contentType, body := form(t, parts...)
+	return s.do(t, http.MethodPost, "/api/v1/torrents", contentType, bytes.NewReader(body))
+}
+
+func form(t testing.TB, parts ...part) (contentType string, body []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, p := range parts {
+		var pw io.Writer
+		var err error
+		if p.fileName != "" {
+			pw, err = w.CreateFormFile(p.field, p.fileName)
+		} else {
+			pw, err = w.CreateFormField(p.field)
+		}
+		if err == nil {
+			_, err = pw.Write(p.content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return w.FormDataContentType(), b.Bytes()
+}
+
+// inRoute is the field of a form that says where the torrents go.
+func inRoute(name string) part { return part{field: "route", content: []byte(name)} }
+
+// file is a .torrent file in a form.
+func file(name string, content []byte) part { return part{"torrent", name, content} }
+
+func wantStatus(t testing.TB, a answer, want int) {
+	t.Helper()
+	if a.status != want {
+		t.Fatalf("%s answers %d %s, want %d", a.what, a.status, a.body, want)
+	}
+}
+
+// decode reads the body of an answer, which has to have no other members than v.
+func decode[T any](t testing.TB, a answer) T {
+	t.Helper()
+	var v T
+	dec := json.NewDecoder(bytes.NewReader(a.body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("%s answers %q, which cannot be read: %v", a.what, a.body, err)
+	}
+	return v
+}
+
+// location is the URL that the header Location of an answer to target means.
+func location(t testing.TB, target string, a answer) string {
+	t.Helper()
+	base, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := a.header.Get("Location")
+	u, err := base.Parse(header)
+	if err != nil || header == "" {
+		t.Fatalf("%s answers with the Location %q, which means nothing: %v", a.what, header, err)
+	}
+	return u.String()
+}
+
+// securityHeaders are in every answer.
+var securityHeaders = map[string]string{
+	"X-Content-Type-Options":  "nosniff",
+	"X-Frame-Options":         "DENY",
+	"Referrer-Policy":         "no-referrer",
+	"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+	"Cache-Control":           "no-store",
+}
+
+func checkHeaders(t testing.TB, a answer) {
+	t.Helper()
+	for name, want := range securityHeaders {
+		if got := a.header.Values(name); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s answers %d with %s: %q, want %q", a.what, a.status, name, got, want)
+		}
+	}
+}
+
+// sentences begin with an upper case letter or a quote, end with a full stop, and are one line.
+var sentences = regexp.MustCompile(`^[\p{Lu}"“][^\r\n]*\.$`)
+
+func checkProblem(t testing.TB, a answer) {
+	t.Helper()
+	if got, want := a.header.Get("Content-Type"), "application/problem+json"; got != want {
+		t.Errorf("%s answers %d with the type %q, want %q", a.what, a.status, got, want)
+		return
+	}
+	p := decode[problem](t, a)
+	if p.Status != a.status {
+		t.Errorf("%s answers %d with a problem of status %d", a.what, a.status, p.Status)
+	}
+	if want := http.StatusText(a.status); p.Title != want {
+		t.Errorf("%s answers %d with the title %q, want %q", a.what, a.status, p.Title, want)
+	}
+	if !sentences.MatchString(p.Detail) {
+		t.Errorf("%s answers %d with the detail %q, want a sentence", a.what, a.status, p.Detail)
+	}
+}
+
+// matched is the path template of the route that answers a request, "" if there is none.
+func matched(t testing.TB, r *http.Request) string {
+	t.Helper()
+	var match mux.RouteMatch
+	if !(&server{}).routes().Match(r, &match) || match.MatchErr != nil || match.Route == nil {
+		return ""
+	}
+	template, err := match.Route.GetPathTemplate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return template
+}
+
+// call is a route of the router with one of its methods.
+type call struct{ method, template string }
+
+// calls lists what the router serves, so that a new route is tested without anybody thinking of it.
+func calls(t testing.TB) []call {
+	t.Helper()
+	var list []call
+	err := (&server{}).routes().Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+		if route.GetHandler() == nil {
+			return nil // a prefix
+		}
+		template, err := route.GetPathTemplate()
+		if err != nil {
+			return err
+		}
+		methods, err := route.GetMethods()
+		if err != nil {
+			return fmt.Errorf("%s takes any method: %w", template, err)
+		}
+		for _, m := range methods {
+			list = append(list, call{m, template})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 10 {
+		t.Fatalf("the router has %v only", list)
+	}
+	return list
+}
+
+// path is a path that the template matches, of a route and a torrent.
+func (c call) path(t testing.TB, route, infohash string) string {
+	t.Helper()
+	path := strings.NewReplacer("{route}", route, "{infohash}", infohash).Replace(c.template)
+	if strings.Contains(path, "{") {
+		t.Fatalf("no test knows a value for a variable of %s; name it here", c.template)
+	}
+	return path
+}
+
+// torrentFile is a .torrent of a single file of some bytes. Nobody has its data.
+func torrentFile(name string, size int) []byte {
+	const pieceLength = 16384
+	hashes := strings.Repeat("h", 20*((size+pieceLength-1)/pieceLength))
+	return fmt.Appendf(nil, "d4:infod6:lengthi%de4:name%d:%s12:piece lengthi%de6:pieces%d:%see",
+		size, len(name), name, pieceLength, len(hashes), hashes)
+}
+
+// completeTorrent is a .torrent of a folder with an empty file: nothing is missing.
+func completeTorrent(name string) []byte {
+	return fmt.Appendf(nil, "d4:infod5:filesld6:lengthi0e4:pathl5:emptyeee4:name%d:%s12:piece lengthi16384e6:pieces0:ee",
+		len(name), name)
+}
+
+func infohash(t testing.TB, metainfo []byte) torrents.Infohash {
+	t.Helper()
+	m, err := torrents.ParseMetainfo(metainfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Infohash
+}
+
+// mustAdd puts a torrent into the library, past HTTP.
+func (s *site) mustAdd(t testing.TB, route string, metainfo []byte) torrents.Torrent {
+	t.Helper()
+	added, err := s.library.AddMetainfo(route, metainfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return added
+}
+
+// names lists the torrents of the library.
+func (s *site) names() []string {
+	names := []string{}
+	for _, t := range s.library.Torrents() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// routeNames lists the routes of the library.
+func (s *site) routeNames() []string {
+	names := []string{}
+	for _, r := range s.library.Routes() {
+		names = append(names, r.Name)
+	}
+	return names
+}
