@@ -1,0 +1,291 @@
+//go:build linux
+
+// Package e2e tests the whole appliance the way its users meet it: a torrent that a foreign client
+// seeds is added over HTTP, and read by the NFS client of a real Linux.
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"shoal/test/appliance"
+	"shoal/test/guest"
+	"shoal/test/seeder"
+)
+
+func TestMain(m *testing.M) {
+	code := appliance.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// deadline is for everything that a test waits for.
+func deadline(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// writeFiles makes files of these sizes in bytes, by path below dir, of random bytes that are the
+// same each time. It returns the SHA-256 of each, in hexadecimal digits.
+func writeFiles(t testing.TB, dir string, sizes map[string]int) map[string]string {
+	t.Helper()
+	sums := make(map[string]string)
+	for path, size := range sizes {
+		full := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, size)
+		_, _ = rand.NewChaCha8(sha256.Sum256([]byte(path))).Read(b) // never fails
+		if err := os.WriteFile(full, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(b)
+		sums[path] = hex.EncodeToString(sum[:])
+	}
+	return sums
+}
+
+// mountCommand mounts path of the appliance at /mnt.
+func mountCommand(a *appliance.Appliance, path string) string {
+	return fmt.Sprintf("mount -t nfs -o nfsvers=3,tcp,nolock,port=%[1]d,mountport=%[1]d '%[2]s:%[3]s' /mnt || exit 1\n",
+		a.NFSPort, guest.HostAddr, path)
+}
+
+// guestSums returns what sha256sum printed, by path.
+func guestSums(output string) map[string]string {
+	sums := make(map[string]string)
+	for line := range strings.Lines(output) {
+		if sum, path, ok := strings.Cut(strings.TrimRight(line, "\n"), "  "); ok && len(sum) == 64 {
+			sums[path] = sum
+		}
+	}
+	return sums
+}
+
+func compareSums(t *testing.T, got, want map[string]string, below string) {
+	t.Helper()
+	for path, sum := range want {
+		if got[below+path] != sum {
+			t.Errorf("%q: the guest's sum is %q, want %q", below+path, got[below+path], sum)
+		}
+	}
+}
+
+// oddFiles are 300 MiB with the names that break things; but for those that transmission renames on its
+// disk, which the tests of package torrents have.
+func oddFiles() map[string]int {
+	return map[string]int{
+		"big file with spaces.bin":         200 << 20,
+		"Größe/大きさ — Ελληνικά.dat":         60 << 20,
+		"one/two/three/four/five/deep.bin": 30<<20 + 12345,
+		"empty file":                       0,
+		strings.Repeat("n", 251) + ".bin":  1 << 20,
+		"one/two  spaces":                  3,
+		"it's $HOME & `x` [1];#.txt":       1000,
+		"many/a":                           1, "many/b": 2, "many/c": 70_000, "last": 9<<20 - 12345,
+	}
+}
+
+// TestReadTorrents is the main job: torrents from a foreign client, one added as a .torrent file and
+// one as a magnet link, read by a real Linux.
+func TestReadTorrents(t *testing.T) {
+	seeder.Require(t)
+	image := guest.Require(t)
+	dir := t.TempDir()
+	sums := writeFiles(t, filepath.Join(dir, "odd names"), oddFiles())
+	single := writeFiles(t, dir, map[string]int{"a single file.bin": 100 << 20})
+	multiTorrent := seeder.CreateWith(t, filepath.Join(dir, "odd names"), "v1", 256<<10) // transmission-create leaves out empty files
+	singleTorrent := seeder.Create(t, filepath.Join(dir, "a single file.bin"), 256<<10, false)
+	d := seeder.Start(t, dir)
+	multi, one := d.Add(t, multiTorrent), d.Add(t, singleTorrent)
+	d.Eager(t)
+
+	a := appliance.Start(t, "SHOAL_ROUTES=films", "SHOAL_BT_PEERS="+d.Addr())
+	ctx := deadline(t)
+	if added := a.Upload(t, "films", multiTorrent, 201); added.Infohash != multi || added.Files != len(sums) {
+		t.Errorf("added %+v, want the infohash %s and %d files", added, multi, len(sums))
+	}
+	a.AddMagnet(t, "films", "magnet:?xt=urn:btih:"+one)
+	a.Await(ctx, t, one, func(t appliance.Torrent) bool { return t.State == "idle" })
+
+	// A part first: only about that part is downloaded.
+	part := image.Start(t, mountCommand(a, "/films")+`
+		ls -l /mnt
+		dd if="/mnt/a single file.bin" bs=1M skip=50 count=2 2>/dev/null | sha256sum
+		umount /mnt`)
+	if err := part.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want, err := partSum(filepath.Join(dir, "a single file.bin"), 50<<20, 2<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(part.Output(), want) {
+		t.Errorf("2 MiB at 50 MiB: the guest says\n%s\nwant %s", part.Output(), want)
+	}
+	sent := d.Uploaded(t, one)
+	t.Logf("reading 2 of 100 MiB made the seeder send %.1f MiB", float64(sent)/(1<<20))
+	if sent < 2<<20 || sent > 10<<20 {
+		t.Errorf("reading 2 of 100 MiB made the seeder send %d bytes, want 2 to 10 MiB", sent)
+	}
+	if got := d.Uploaded(t, multi); got > 1<<20 {
+		t.Errorf("of the torrent that nobody read, the seeder sent %d bytes", got)
+	}
+
+	all := image.Start(t, mountCommand(a, "/")+`
+		cd /mnt && find . -type f -print0 | xargs -0 sha256sum; cd /
+		stat -c '%a %U %s %n' /mnt/films "/mnt/films/odd names/empty file"
+		touch /mnt/films/new 2>&1; rm -f "/mnt/films/odd names/last" 2>&1
+		umount /mnt`)
+	begin := time.Now()
+	if err := all.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the guest booted and read 400 MiB in %v", time.Since(begin))
+	got := guestSums(all.Output())
+	compareSums(t, got, sums, "./films/odd names/")
+	compareSums(t, got, single, "./films/")
+	if len(got) != len(sums)+len(single) {
+		t.Errorf("the guest saw %d files, want %d", len(got), len(sums)+len(single))
+	}
+	for _, line := range []string{"555 root 0 /mnt/films\n", "444 root 0 /mnt/films/odd names/empty file\n"} {
+		if !strings.Contains(all.Output(), line) {
+			t.Errorf("the guest's stat does not say %q", line)
+		}
+	}
+	if n := strings.Count(all.Output(), "Read-only file system"); n != 2 {
+		t.Errorf("of two changes, %d were refused because the file system is read-only", n)
+	}
+	for _, ih := range []string{multi, one} {
+		if got := a.Torrent(t, ih); got.State != "complete" || got.Cached != got.Size {
+			t.Errorf("afterwards: %+v, want it complete", got)
+		}
+	}
+}
+
+func partSum(path string, off, n int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b := make([]byte, n)
+	if _, err := f.ReadAt(b, off); err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// TestKilledWhileRead kills the appliance in the middle of a read, and starts it again.
+func TestKilledWhileRead(t *testing.T) {
+	seeder.Require(t)
+	image := guest.Require(t)
+	dir := t.TempDir()
+	const size = 200 << 20
+	sums := writeFiles(t, dir, map[string]int{"film.mkv": size})
+	torrent := seeder.Create(t, filepath.Join(dir, "film.mkv"), 256<<10, false)
+	d := seeder.Start(t, dir)
+	ih := d.Add(t, torrent)
+	d.Eager(t)
+	a := appliance.Start(t, "SHOAL_ROUTES=films", "SHOAL_BT_PEERS="+d.Addr(), "SHOAL_BT_DOWN_LIMIT=20MiB")
+	a.Upload(t, "films", torrent, 201)
+
+	ctx := deadline(t)
+	vm := image.Start(t, mountCommand(a, "/films")+"echo reading; sha256sum /mnt/film.mkv; umount /mnt\n")
+	if _, err := vm.WaitLine(ctx, "reading"); err != nil {
+		t.Fatal(err)
+	}
+	a.Await(ctx, t, ih, func(t appliance.Torrent) bool { return t.Cached > size/3 })
+	before := a.Torrent(t, ih)
+	a.Kill(t)
+	a.Restart(t)
+	after := a.Torrent(t, ih)
+	t.Logf("killed with %d of %d MiB in the cache, started with %d", before.Cached>>20, size>>20, after.Cached>>20)
+	if after.Cached < before.Cached {
+		t.Errorf("after the restart the cache holds %d bytes, before it held %d", after.Cached, before.Cached)
+	}
+	if err := vm.Wait(ctx); err != nil {
+		t.Fatalf("%v\nkernel log:\n%s", err, vm.KernelLog())
+	}
+	compareSums(t, guestSums(vm.Output()), sums, "/mnt/")
+	if strings.Contains(vm.Output()+vm.KernelLog(), "Stale") {
+		t.Errorf("the guest saw stale handles:\n%s\n%s", vm.Output(), vm.KernelLog())
+	}
+	// What was under way when it was killed may come twice, but no more: anacrolix asks for up to 64
+	// MiB that are not verified yet.
+	sent := d.Uploaded(t, ih)
+	t.Logf("the seeder sent %.1f MiB for %d MiB", float64(sent)/(1<<20), size>>20)
+	if sent > size+size/6 {
+		t.Errorf("the seeder sent %d bytes for %d: what was complete was fetched again", sent, size)
+	}
+}
+
+// TestDeadDelaysNothing reads a torrent without peers, and uses the same mount for others meanwhile.
+func TestDeadDelaysNothing(t *testing.T) {
+	seeder.Require(t)
+	image := guest.Require(t)
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	sums := writeFiles(t, dir, map[string]int{"alive/a": 5 << 20, "alive/b": 100})
+	writeFiles(t, elsewhere, map[string]int{"dead/a": 1 << 20})
+	alive := seeder.Create(t, filepath.Join(dir, "alive"), 64<<10, false)
+	dead := seeder.Create(t, filepath.Join(elsewhere, "dead"), 64<<10, false)
+	d := seeder.Start(t, dir)
+	d.Add(t, alive)
+	d.Eager(t)
+	a := appliance.Start(t, "SHOAL_ROUTES=r", "SHOAL_BT_PEERS="+d.Addr())
+	a.AddMagnet(t, "r", "magnet:?xt=urn:btih:"+strings.Repeat("ab", 20))
+	a.Upload(t, "r", dead, 201)
+	a.Upload(t, "r", alive, 201)
+	if _, took := a.Stop(t); took > appliance.StopLimit {
+		t.Errorf("stopping took %v", took)
+	}
+	begin := time.Now()
+	a.Restart(t)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("starting with a dead magnet took %v", took)
+	}
+	ctx := deadline(t)
+	vm := image.Start(t, mountCommand(a, "/")+`
+		cat /mnt/r/dead/a >/dev/null & pid=$!
+		sleep 2; echo "cat waits: $(kill -0 $pid && echo yes)"
+		begin=$(cut -d. -f1 /proc/uptime)
+		ls -lR /mnt; sha256sum /mnt/r/alive/a /mnt/r/alive/b
+		echo "took $(($(cut -d. -f1 /proc/uptime) - begin)) s"
+		kill -9 $pid; wait $pid; umount /mnt && echo unmounted`)
+	if err := vm.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	out := vm.Output()
+	compareSums(t, guestSums(out), map[string]string{"a": sums["alive/a"], "b": sums["alive/b"]}, "/mnt/r/alive/")
+	for _, want := range []string{"cat waits: yes", "unmounted"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the guest does not say %q:\n%s", want, out)
+		}
+	}
+	var took int
+	if _, err := fmt.Sscanf(out[strings.LastIndex(out, "took "):], "took %d s", &took); err != nil || took > 20 {
+		t.Errorf("listing and reading 5 MiB beside a dead torrent took %d s (%v)", took, err)
+	}
+	if code, took := a.Stop(t); code != 0 {
+		t.Errorf("the exit code after SIGTERM is %d after %v, want 0", code, took)
+	}
+}

@@ -1,0 +1,146 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"shoal/test/appliance"
+)
+
+// result is how a run of the program ended.
+type result struct {
+	code   int
+	stdout string
+	stderr string
+}
+
+// runProgram runs the program with the arguments until it ends by itself.
+func runProgram(t *testing.T, env []string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, appliance.Binary(t), args...)
+	cmd.Env = env
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() < 0) {
+		t.Fatalf("run %q: %v\n%s", args, err, stderr.String())
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// environment is that of an appliance on free ports, with more variables.
+func environment(t *testing.T, more ...string) []string {
+	t.Helper()
+	env := appliance.Environment(t.TempDir(), appliance.FreePort(t), appliance.FreePort(t))
+	return append(env, more...)
+}
+
+// TestStartErrors starts the program where it cannot run.
+func TestStartErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	running := appliance.Start(t)
+	tests := []struct {
+		what string
+		env  []string
+		code int
+		want []string // each in a line of stderr
+	}{
+		{"NFS port taken", []string{"SHOAL_NFS_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_NFS_ADDR", "address already in use"}},
+		{"HTTP port taken", []string{"SHOAL_HTTP_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_HTTP_ADDR", "address already in use"}},
+		{"peer port taken", []string{"SHOAL_BT_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_BT_ADDR", "address already in use"}},
+		{"DATA_DIR is a file", []string{"SHOAL_DATA_DIR=" + file}, 1, []string{"SHOAL_DATA_DIR", file}},
+		{"DATA_DIR cannot be written", []string{"SHOAL_DATA_DIR=/proc/shoal"}, 1, []string{"SHOAL_DATA_DIR", "/proc/shoal"}},
+		{"CACHE_DIR is a file", []string{"SHOAL_CACHE_DIR=" + file}, 1, []string{"SHOAL_CACHE_DIR", file}},
+		{"a second instance", []string{"SHOAL_DATA_DIR=" + filepath.Join(running.Dir, "data")}, 1, []string{"SHOAL_DATA_DIR", "another instance"}},
+		{
+			"three mistakes",
+			[]string{"SHOAL_BT_DHT=maybe", "SHOAL_CACHE_LIMIT=lots", "SHOAL_NFS_READ_WAIT=50"},
+			2,
+			[]string{`SHOAL_BT_DHT: "maybe"`, `SHOAL_CACHE_LIMIT: "lots"`, `SHOAL_NFS_READ_WAIT: "50"`},
+		},
+		{"protection that is not there yet", []string{"SHOAL_BT_INTERFACE=tun0"}, 2, []string{"SHOAL_BT_INTERFACE: "}},
+	}
+	for _, test := range tests {
+		got := runProgram(t, environment(t, test.env...), "serve")
+		if got.code != test.code {
+			t.Errorf("%s: exit code %d, want %d", test.what, got.code, test.code)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(got.stderr, want) {
+				t.Errorf("%s: stderr lacks %q:\n%s", test.what, want, got.stderr)
+			}
+		}
+		if lines := strings.Count(got.stderr, "\n"); test.code == 2 && lines != len(test.want) {
+			t.Errorf("%s: %d lines on stderr, want %d:\n%s", test.what, lines, len(test.want), got.stderr)
+		}
+	}
+	if got := runProgram(t, environment(t), "dance"); got.code != 2 || !strings.Contains(got.stderr, "dance") {
+		t.Errorf("an unknown command: %+v, want the exit code 2 and its name", got)
+	}
+}
+
+// TestLifecycle starts, checks and stops the program.
+func TestLifecycle(t *testing.T) {
+	a := appliance.Start(t, "SHOAL_ROUTES=a,b", "SHOAL_UNKNOWN=1")
+	env := appliance.Environment(a.Dir, a.NFSPort, a.HTTPPort)
+	if got := runProgram(t, env, "healthcheck"); got.code != 0 {
+		t.Errorf("healthcheck of a healthy appliance: %+v", got)
+	}
+	deaf := append(env, "SHOAL_NFS_ADDR=127.0.0.1:"+strconv.Itoa(appliance.FreePort(t)))
+	if got := runProgram(t, deaf, "healthcheck"); got.code != 1 || !strings.Contains(got.stderr, "NFS") {
+		t.Errorf("healthcheck where NFS does not answer: %+v", got)
+	}
+	if got := runProgram(t, env, "version"); got.code != 0 || !strings.HasPrefix(got.stdout, "shoal ") {
+		t.Errorf("version: %+v", got)
+	}
+	if !strings.Contains(a.Log(), "SHOAL_UNKNOWN") {
+		t.Errorf("the log does not warn of an unknown variable:\n%s", a.Log())
+	}
+	var list struct{ Routes []struct{ Name string } }
+	a.Call(t, http.MethodGet, "/routes", nil, http.StatusOK, &list)
+	if len(list.Routes) != 2 || list.Routes[0].Name != "a" || list.Routes[1].Name != "b" {
+		t.Errorf("routes %+v, want a and b", list.Routes)
+	}
+	if code, took := a.Stop(t); code != 0 {
+		t.Errorf("the exit code after SIGTERM is %d after %v, want 0", code, took)
+	}
+	if got := runProgram(t, env, "healthcheck"); got.code != 1 {
+		t.Errorf("healthcheck of a stopped appliance: %+v", got)
+	}
+}
+
+// TestFirstToken starts without a token, and uses the one in the log.
+func TestFirstToken(t *testing.T) {
+	a := appliance.Start(t, "SHOAL_API_TOKEN=")
+	_, rest, found := strings.Cut(a.Log(), "token=")
+	if !found {
+		t.Fatalf("the log has no token:\n%s", a.Log())
+	}
+	token := strings.Fields(rest)[0]
+	for given, want := range map[string]int{token: http.StatusOK, appliance.Token: http.StatusUnauthorized, "": http.StatusUnauthorized} {
+		if got := a.Status(t, "/api/v1/routes", given); got != want {
+			t.Errorf("with the token %q: status %d, want %d", given, got, want)
+		}
+	}
+}
