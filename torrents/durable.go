@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // writeDurably replaces the file at path by one that holds b, so that after a crash at any moment
@@ -34,8 +35,22 @@ func writeDurably(path string, b []byte) (err error) {
 	return syncDir(dir)
 }
 
-// tempPrefix begins the names of files that a crash may leave behind, and that Open removes.
+// tempPrefix begins the names of files that a crash may leave behind.
 const tempPrefix = ".new-"
+
+// removeLeftovers removes from dir what a crash in writeDurably left behind.
+func removeLeftovers(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
 
 // removeDurably removes the files; those that are not there are as good as removed.
 func removeDurably(paths ...string) error {

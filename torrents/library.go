@@ -118,6 +118,7 @@ func Open(opts Options) (_ *Library, err error) {
 	}
 	defer func() {
 		if err != nil {
+			l.cancel()
 			err = errors.Join(err, l.lock.Close())
 		}
 	}()
@@ -148,7 +149,8 @@ func Open(opts Options) (_ *Library, err error) {
 
 // openDirs makes the folders and takes the lock.
 func (l *Library) openDirs() error {
-	for _, dir := range []string{filepath.Join(l.opts.DataDir, torrentsDir), l.opts.CacheDir} {
+	dirs := []string{l.opts.DataDir, filepath.Join(l.opts.DataDir, torrentsDir), l.opts.CacheDir}
+	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the folder %s: %w", dir, err)
 		}
@@ -161,14 +163,24 @@ func (l *Library) openDirs() error {
 	if !locked {
 		return fmt.Errorf("open %s: %w", l.opts.DataDir, ErrLocked)
 	}
-	// Both folders have to be writable now, and not only when the first torrent is added.
-	for _, dir := range []string{l.opts.DataDir, l.opts.CacheDir} {
-		f, err := os.CreateTemp(dir, tempPrefix+"*")
-		if err != nil {
-			return errors.Join(fmt.Errorf("write in %s: %w", dir, err), l.lock.Close())
+	if err := checkDirs(dirs); err != nil {
+		return errors.Join(err, l.lock.Close())
+	}
+	return nil
+}
+
+// checkDirs makes sure now, and not only when the first torrent is added, that dirs can be written.
+func checkDirs(dirs []string) error {
+	for _, dir := range dirs {
+		if err := removeLeftovers(dir); err != nil {
+			return fmt.Errorf("clean up %s: %w", dir, err)
 		}
-		if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
-			return errors.Join(fmt.Errorf("write in %s: %w", dir, err), l.lock.Close())
+		f, err := os.CreateTemp(dir, tempPrefix+"*")
+		if err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+		if err != nil {
+			return fmt.Errorf("write in %s: %w", dir, err)
 		}
 	}
 	return nil

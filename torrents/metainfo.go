@@ -263,15 +263,38 @@ func (m *Metainfo) countPieces(info *metainfo.Info, files []rawFile) error {
 // ids returns how many file ids the torrent needs: for its top, files and folders.
 func (m *Metainfo) ids() uint64 { return 1 + uint64(m.places) + uint64(m.folders) }
 
+// trackers returns the tiers of trackers (BEP 12), as far as maxTrackers goes.
+func (m *Metainfo) trackers() [][]string {
+	var list [][]string
+	room := maxTrackers
+	for _, tier := range m.raw.UpvertedAnnounceList() {
+		tier = tier[:min(len(tier), room)]
+		room -= len(tier)
+		list = append(list, tier)
+		if room == 0 {
+			break
+		}
+	}
+	return list
+}
+
+// tiers makes a tier of each tracker: a magnet link does not say which belong together.
+func tiers(trackers []string) [][]string {
+	list := make([][]string, len(trackers))
+	for i, tracker := range trackers {
+		list[i] = []string{tracker}
+	}
+	return list
+}
+
 // encodeMetainfo makes a .torrent file of what a magnet link gave and the swarm sent.
 func encodeMetainfo(link magnetLink, infoBytes []byte, layers map[string]string) ([]byte, error) {
 	mi := metainfo.MetaInfo{
 		InfoBytes:   infoBytes,
 		PieceLayers: layers,
 		UrlList:     link.webSeeds,
-	}
-	for _, tracker := range link.trackers {
-		mi.AnnounceList = append(mi.AnnounceList, []string{tracker})
+
+		AnnounceList: tiers(link.trackers),
 	}
 	b, err := bencode.Marshal(mi)
 	if err != nil {

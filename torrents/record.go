@@ -144,7 +144,7 @@ func (l *Library) loadMetainfo(r *torrentRecord) (*Metainfo, error) {
 	return m, nil
 }
 
-// records lists the infohashes that have a record, and removes what a crash left behind.
+// records lists the infohashes that have a record.
 func (l *Library) records() ([]Infohash, error) {
 	dir := filepath.Join(l.opts.DataDir, torrentsDir)
 	entries, err := os.ReadDir(dir)
@@ -154,12 +154,6 @@ func (l *Library) records() ([]Infohash, error) {
 	var list []Infohash
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, tempPrefix) {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return nil, err
-			}
-			continue
-		}
 		stem, isRecord := strings.CutSuffix(name, ".json")
 		if !isRecord {
 			continue

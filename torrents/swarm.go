@@ -46,9 +46,10 @@ const (
 	tick = 500 * time.Millisecond
 	// peersEvery is how often the fixed peers are offered again, in case one has come back.
 	peersEvery = 5 * time.Second
-	// announceEvery is how often a torrent looks for peers in the DHT. Nodes forget an announce
-	// after 30 minutes or so.
+	// announceEvery is how often a torrent looks for peers in the DHT, and announceAlone how often
+	// while it has none. Nodes forget an announce after 30 minutes or so.
 	announceEvery = 5 * time.Minute
+	announceAlone = time.Minute
 	// rateWeight is what the newest sample counts for in a rate.
 	rateWeight = 0.2
 )
@@ -258,7 +259,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.t.AddTrackers(meta.raw.UpvertedAnnounceList())
+	m.t.AddTrackers(meta.trackers())
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
@@ -279,9 +280,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 		return nil, err
 	}
 	defer m.leave()
-	for _, tracker := range link.trackers {
-		m.t.AddTrackers([][]string{{tracker}})
-	}
+	m.t.AddTrackers(tiers(link.trackers))
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {
@@ -339,7 +338,11 @@ func (m *member) findPeers(now time.Time) {
 		m.lastPeers = now
 		m.t.AddPeers(m.swarm.peers)
 	}
-	if !m.private && now.Sub(m.lastAnnounce) >= announceEvery {
+	every := announceEvery
+	if m.active == 0 {
+		every = announceAlone
+	}
+	if !m.private && now.Sub(m.lastAnnounce) >= every {
 		m.lastAnnounce = now
 		for _, stop := range m.stopAnnounce {
 			stop()

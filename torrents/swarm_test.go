@@ -73,6 +73,12 @@ type peer struct {
 
 func startPeer(t testing.TB, samples ...*sample) *peer {
 	t.Helper()
+	return startPeerWith(t, func(*torrent.ClientConfig) {}, samples...)
+}
+
+// startPeerWith starts a peer whose configuration change has changed.
+func startPeerWith(t testing.TB, change func(*torrent.ClientConfig), samples ...*sample) *peer {
+	t.Helper()
 	cfg := torrent.NewDefaultClientConfig()
 	cfg.ListenHost = func(string) string { return "127.0.0.1" }
 	cfg.ListenPort = 0
@@ -83,6 +89,7 @@ func startPeer(t testing.TB, samples ...*sample) *peer {
 	cfg.Seed = true
 	cfg.DefaultStorage = noStorage{}
 	cfg.Slogger = slog.New(slog.DiscardHandler)
+	change(cfg)
 	client, err := torrent.NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -257,6 +264,17 @@ func TestReadFromSwarm(t *testing.T) {
 	if again := p.uploaded(); again != sent {
 		t.Errorf("the peer sent %d more bytes after the restart", again-sent)
 	}
+}
+
+// TestReadOverUTP is about torrents/goutp, the stand-in for the engine's uTP.
+func TestReadOverUTP(t *testing.T) {
+	s := newSample(t, "micro", 16<<10, map[string][]byte{"x": randomBytes(1 << 20)})
+	p := startPeerWith(t, func(cfg *torrent.ClientConfig) { cfg.DisableTCP, cfg.DisableUTP = true, false }, s)
+	rec := newRecorder()
+	opts := testOptions(t, rec, p.addr)
+	opts.Swarm.TCP, opts.Swarm.UTP = false, true
+	mustAdd(t, mustOpen(t, opts), "r", s.metainfo)
+	readFiles(t, rec.await(t, s.infohash), s.files)
 }
 
 func TestReadPartOnly(t *testing.T) {

@@ -29,14 +29,15 @@ const prefix = "SHOAL_"
 // table of it, which a test compares with this.
 //
 // A field with the tag `later` is not honoured yet. With "warn" it is accepted with a warning; with
-// "refuse" it is a mistake to set it, as who sets it counts on being protected by it.
+// "refuse" it is a mistake to set it, as who sets it counts on being protected by it. The value in the
+// tag `unless` is honoured already.
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"./data"`
 	CacheDir   string   `env:"CACHE_DIR"` // $DATA_DIR/cache if empty
 	CacheLimit byteSize `env:"CACHE_LIMIT" envDefault:"20GiB" later:"warn"`
 
 	NFSAddr     string         `env:"NFS_ADDR" envDefault:":2049"`
-	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111" later:"warn"`
+	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111" later:"warn" unless:"off"`
 	NFSAllow    []netip.Prefix `env:"NFS_ALLOW" envDefault:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"`
 	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
 	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
@@ -142,7 +143,8 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 		if field.Type.Kind() == reflect.Slice {
 			vars[name] = trimList(vars[name])
 		}
-		if vars[name] == "" || vars[name] == field.Tag.Get("envDefault") {
+		switch vars[name] {
+		case "", field.Tag.Get("envDefault"), field.Tag.Get("unless"):
 			continue
 		}
 		switch field.Tag.Get("later") {
