@@ -21,10 +21,10 @@ import (
 type export struct {
 	tree *tree.Tree
 	root *exportFS
-	// last is the listing that was read last: go-nfs asks for it again with each page.
-	last atomic.Pointer[listing]
+	last *atomic.Pointer[listing]
 }
 
+// listing is one that was read lately: go-nfs asks for it again with each page.
 type listing struct {
 	path     string
 	verifier uint64
@@ -36,8 +36,9 @@ var (
 	_ nfs.CachingHandler = (*export)(nil)
 )
 
-func newExport(ctx context.Context, t *tree.Tree) *export {
-	return &export{tree: t, root: &exportFS{FS: billyadapter.New(ctx, t)}}
+// newExport returns an export whose reads wait until ctx ends. Exports of one tree share last.
+func newExport(ctx context.Context, t *tree.Tree, last *atomic.Pointer[listing]) *export {
+	return &export{tree: t, root: &exportFS{FS: billyadapter.New(ctx, t)}, last: last}
 }
 
 // exportFS is the adapter's file system with attributes as go-nfs puts them on the wire.

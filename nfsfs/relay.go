@@ -11,68 +11,61 @@ import (
 	"shoal/nfsfs/rpc"
 )
 
-// relay lets go-nfs answer calls over in-memory connections, one call at a time on each: go-nfs
+// relay lets go-nfs answer calls, each call on an in-memory connection and a server of its own: go-nfs
 // answers the calls of a connection one after another, so that a READ which waits for the swarm
-// would hold up all that came after it.
+// would hold up all that came after it, and its file systems know no context, so that the READ could
+// not be given up.
 type relay struct {
-	accept chan net.Conn
-	closed chan struct{}
-	served sync.WaitGroup
+	handler func(context.Context) nfs.Handler
+	served  sync.WaitGroup // servers and calls
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{} // our ends
-	idle  []net.Conn            // those of them without a call
+	mu      sync.Mutex
+	closed  bool
+	workers map[*worker]struct{}
+	idle    []*worker // those of them without a call
+}
+
+// worker is a go-nfs server with one connection.
+type worker struct {
+	conn   net.Conn        // our end
+	ctx    context.Context //nolint:containedctx // of what its file system waits for
+	cancel context.CancelFunc
 }
 
 // maxReply is above the largest reply: a READ of maxRead bytes, or a page of a folder.
 const maxReply = 4 << 20
 
-func newRelay(handler nfs.Handler) *relay {
+// newRelay returns a relay to servers with the handler that handler makes for the context of their
+// reads.
+func newRelay(handler func(context.Context) nfs.Handler) *relay {
 	// It logs every call that fails, through one package variable.
 	quietGoNFS()
-	r := &relay{
-		accept: make(chan net.Conn),
-		closed: make(chan struct{}),
-		conns:  make(map[net.Conn]struct{}),
-	}
-	r.served.Go(func() { _ = nfs.Serve(relayListener{r}, handler) }) // ends when the listener does
-	return r
+	return &relay{handler: handler, workers: make(map[*worker]struct{})}
 }
 
 var quietGoNFS = sync.OnceFunc(func() { nfs.Log.SetLevel(nfs.PanicLevel) })
 
-// close ends go-nfs and every call, and waits for them.
+// close ends every call, and waits for that.
 func (r *relay) close() {
 	r.mu.Lock()
-	close(r.closed)
-	for c := range r.conns {
-		_ = c.Close()
+	r.closed = true
+	for w := range r.workers {
+		w.cancel()
+		_ = w.conn.Close()
 	}
 	r.mu.Unlock()
 	r.served.Wait()
 }
 
-// relayListener is the listener of go-nfs.
-type relayListener struct{ *relay }
-
-func (l relayListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.accept:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l relayListener) Close() error { return nil }
-
-// Addr is nothing anybody could dial.
-func (l relayListener) Addr() net.Addr { return &net.UnixAddr{Name: "go-nfs", Net: "pipe"} }
-
-// call returns the reply to a call. If ctx ends before the answer comes, that is thrown away when it
-// does. done is called when go-nfs is finished with the call, in either case. The error is the cause
-// of ctx, or one of the connection.
+// call returns the reply to a call. If ctx ends before, what the call waits for is given up, and its
+// answer thrown away. done is called when go-nfs is finished with the call, in either case. The error
+// is the cause of ctx, or one of the connection.
 func (r *relay) call(ctx context.Context, record []byte, done func()) ([]byte, error) {
+	w, err := r.take()
+	if err != nil {
+		done()
+		return nil, err
+	}
 	type answer struct {
 		reply []byte
 		err   error
@@ -80,53 +73,77 @@ func (r *relay) call(ctx context.Context, record []byte, done func()) ([]byte, e
 	got := make(chan answer, 1)
 	r.served.Go(func() {
 		defer done()
-		reply, err := r.exchange(record)
+		reply, err := w.exchange(record)
+		r.put(w, err)
 		got <- answer{reply, err}
 	})
 	select {
 	case a := <-got:
 		return a.reply, a.err
 	case <-ctx.Done():
+		w.cancel()
 		return nil, context.Cause(ctx)
 	}
 }
 
-func (r *relay) exchange(record []byte) ([]byte, error) {
-	c, err := r.take()
-	if err != nil {
+func (w *worker) exchange(record []byte) ([]byte, error) {
+	if err := rpc.WriteRecord(w.conn, record); err != nil {
 		return nil, err
 	}
-	err = rpc.WriteRecord(c, record)
-	var reply []byte
-	if err == nil {
-		reply, err = rpc.ReadRecord(c, maxReply)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		delete(r.conns, c)
-		return nil, errors.Join(err, c.Close())
-	}
-	r.idle = append(r.idle, c)
-	return reply, nil
+	return rpc.ReadRecord(w.conn, maxReply)
 }
 
-// take returns a connection that has no call.
-func (r *relay) take() (net.Conn, error) {
+// take returns a worker that has no call.
+func (r *relay) take() (*worker, error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, net.ErrClosed
+	}
 	if n := len(r.idle); n > 0 {
-		c := r.idle[n-1]
+		w := r.idle[n-1]
 		r.idle = r.idle[:n-1]
-		r.mu.Unlock()
-		return c, nil
+		return w, nil
 	}
 	ours, theirs := net.Pipe()
-	r.conns[ours] = struct{}{}
-	r.mu.Unlock()
-	select {
-	case r.accept <- theirs:
-		return ours, nil
-	case <-r.closed:
-		return nil, errors.Join(net.ErrClosed, ours.Close())
-	}
+	w := &worker{conn: ours}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	r.workers[w] = struct{}{}
+	handler := r.handler(w.ctx)
+	// Ends with the context. Its error is that of Accept.
+	r.served.Go(func() { _ = nfs.Serve(&once{conn: theirs, done: w.ctx.Done()}, handler) })
+	return w, nil
 }
+
+// put gives a worker back after a call that ended with err.
+func (r *relay) put(w *worker, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && w.ctx.Err() == nil && !r.closed {
+		r.idle = append(r.idle, w)
+		return
+	}
+	w.cancel()
+	_ = w.conn.Close()
+	delete(r.workers, w)
+}
+
+// once is a listener with a single connection.
+type once struct {
+	conn net.Conn
+	done <-chan struct{}
+}
+
+func (l *once) Accept() (net.Conn, error) {
+	if conn := l.conn; conn != nil {
+		l.conn = nil
+		return conn, nil
+	}
+	<-l.done
+	return nil, errors.New("the call was given up")
+}
+
+func (l *once) Close() error { return nil }
+
+// Addr is nothing anybody could dial.
+func (l *once) Addr() net.Addr { return &net.UnixAddr{Name: "go-nfs", Net: "pipe"} }

@@ -17,7 +17,10 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/willscott/go-nfs"
 
 	"shoal/nfsfs/rpc"
 	"shoal/tree"
@@ -58,9 +61,6 @@ type Server struct {
 	listener net.Listener
 	relay    *relay
 
-	// reading is the context of go-nfs's reads. It ends after the connections do.
-	reading context.Context //nolint:containedctx // the life of the server
-	endRead context.CancelFunc
 	// serving ends when Close begins.
 	serving  context.Context //nolint:containedctx // the life of the server
 	endServe context.CancelCauseFunc
@@ -82,9 +82,9 @@ func Listen(addr string, opts Options) (*Server, error) {
 		return nil, fmt.Errorf("listen for NFS: %w", err)
 	}
 	s := &Server{opts: opts, listener: l, conns: make(map[net.Conn]struct{}), reads: make(chan struct{}, maxReads)}
-	s.reading, s.endRead = context.WithCancel(context.Background())
 	s.serving, s.endServe = context.WithCancelCause(context.Background())
-	s.relay = newRelay(newExport(s.reading, opts.Tree))
+	last := new(atomic.Pointer[listing])
+	s.relay = newRelay(func(ctx context.Context) nfs.Handler { return newExport(ctx, opts.Tree, last) })
 	return s, nil
 }
 
@@ -140,9 +140,6 @@ func (s *Server) close() error {
 	s.conns = nil
 	s.mu.Unlock()
 	s.group.Wait()
-	// Only now: what the reads end with must not reach a client, which would take it for an error
-	// of the file.
-	s.endRead()
 	s.relay.close()
 	return err
 }

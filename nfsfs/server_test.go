@@ -37,19 +37,24 @@ func (s text) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return strings.NewReader(string(s)).ReadAt(p, off)
 }
 
-// stuck is content that never comes. Each read of it is announced.
-type stuck struct{ reads chan struct{} }
+// stuck is content that never comes. The begin and the end of each read is announced.
+type stuck struct{ reads, ends chan struct{} }
 
 func (s stuck) Ready(int64, int) bool { return false }
 
 func (s stuck) ReadAt(ctx context.Context, _ []byte, _ int64) (int, error) {
 	s.reads <- struct{}{}
 	<-ctx.Done()
+	s.ends <- struct{}{}
 	return 0, ctx.Err()
 }
 
+func newStuck() *stuck {
+	return &stuck{reads: make(chan struct{}, 1000), ends: make(chan struct{}, 1000)}
+}
+
 // testTree has a route with a torrent of a file that is there, one that never comes, and many more.
-func testTree(t testing.TB, stuckReads chan struct{}) *tree.Tree {
+func testTree(t testing.TB, never *stuck) *tree.Tree {
 	t.Helper()
 	tr := tree.New(time.Unix(1_700_000_000, 0))
 	if err := tr.PutRoute(tree.Route{ID: 2, Name: "films"}, time.Time{}); err != nil {
@@ -60,7 +65,7 @@ func testTree(t testing.TB, stuckReads chan struct{}) *tree.Tree {
 		Files: func() ([]tree.File, error) {
 			files := []tree.File{
 				{Path: []string{"ready.txt"}, Size: int64(len(readyText)), Index: 0, Content: text(readyText)},
-				{Path: []string{"stuck.bin"}, Size: 1 << 40, Index: 1, Content: stuck{stuckReads}},
+				{Path: []string{"stuck.bin"}, Size: 1 << 40, Index: 1, Content: never},
 			}
 			for i := range 500 {
 				name := fmt.Sprintf("f%03d", i)
@@ -192,7 +197,7 @@ const (
 )
 
 func TestScreening(t *testing.T) {
-	s := start(t, options(t, testTree(t, nil)))
+	s := start(t, options(t, testTree(t, newStuck())))
 	w := dial(t, s)
 	tests := []struct {
 		what                   string
@@ -222,7 +227,7 @@ func TestScreening(t *testing.T) {
 }
 
 func TestAllowList(t *testing.T) {
-	tr := testTree(t, nil)
+	tr := testTree(t, newStuck())
 	opts := options(t, tr)
 	opts.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	w := dial(t, start(t, opts))
@@ -273,7 +278,7 @@ func mount(t testing.TB, s *Server, path string) (*client.Target, error) {
 }
 
 func TestMountAndRead(t *testing.T) {
-	s := start(t, options(t, testTree(t, nil)))
+	s := start(t, options(t, testTree(t, newStuck())))
 	for base, path := range map[string]string{
 		"/": "films/a torrent/ready.txt", "/films": "a torrent/ready.txt", "/films/a torrent": "ready.txt", "": "films/a torrent/ready.txt",
 	} {
@@ -306,7 +311,7 @@ func TestMountAndRead(t *testing.T) {
 }
 
 func TestReadClips(t *testing.T) {
-	tr := testTree(t, nil)
+	tr := testTree(t, newStuck())
 	w := dial(t, start(t, options(t, tr)))
 	h := handleOf(t, tr, "films", "a torrent", "ready.txt")
 	tests := []struct {
@@ -347,8 +352,8 @@ func TestReadClips(t *testing.T) {
 // TestSlowReadDelaysNothing lets READs wait for data that never comes, on the connection that other
 // calls use.
 func TestSlowReadDelaysNothing(t *testing.T) {
-	reads := make(chan struct{}, 1000)
-	tr := testTree(t, reads)
+	never := newStuck()
+	tr := testTree(t, never)
 	w := dial(t, start(t, options(t, tr)))
 	slow := handleOf(t, tr, "films", "a torrent", "stuck.bin")
 	waiting := make(map[uint32]bool)
@@ -356,7 +361,7 @@ func TestSlowReadDelaysNothing(t *testing.T) {
 		waiting[w.send(100003, 3, procRead, readArgs(slow, 0, 4096))] = true
 	}
 	for range maxConnReads {
-		<-reads
+		<-never.reads
 	}
 	ready := handleOf(t, tr, "films", "a torrent", "ready.txt")
 	for range 100 {
@@ -371,7 +376,8 @@ func TestSlowReadDelaysNothing(t *testing.T) {
 }
 
 func TestReadWait(t *testing.T) {
-	tr := testTree(t, make(chan struct{}, 10))
+	never := newStuck()
+	tr := testTree(t, never)
 	opts := options(t, tr)
 	opts.ReadWait = 20 * time.Millisecond
 	w := dial(t, start(t, opts))
@@ -379,15 +385,33 @@ func TestReadWait(t *testing.T) {
 	if got, want := w.call(100003, 3, procRead, readArgs(slow, 0, 10)), accepted(0, nfsJukebox, 0); !slices.Equal(got, want) {
 		t.Errorf("a READ that takes too long: %v, want NFS3ERR_JUKEBOX, %v", got, want)
 	}
+	<-never.ends // nothing waits for a READ that was answered
+}
+
+// TestDisconnectEndsReads hangs up while READs wait.
+func TestDisconnectEndsReads(t *testing.T) {
+	never := newStuck()
+	tr := testTree(t, never)
+	w := dial(t, start(t, options(t, tr)))
+	for range 3 {
+		w.send(100003, 3, procRead, readArgs(handleOf(t, tr, "films", "a torrent", "stuck.bin"), 0, 10))
+		<-never.reads
+	}
+	if err := w.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		<-never.ends
+	}
 }
 
 func TestCloseAnswersReads(t *testing.T) {
-	reads := make(chan struct{}, 10)
-	tr := testTree(t, reads)
+	never := newStuck()
+	tr := testTree(t, never)
 	s := start(t, options(t, tr))
 	w := dial(t, s)
 	w.send(100003, 3, procRead, readArgs(handleOf(t, tr, "films", "a torrent", "stuck.bin"), 0, 10))
-	<-reads
+	<-never.reads
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +425,7 @@ func TestCloseAnswersReads(t *testing.T) {
 
 // TestRestart uses handles of one server with the next.
 func TestRestart(t *testing.T) {
-	before := start(t, options(t, testTree(t, nil)))
+	before := start(t, options(t, testTree(t, newStuck())))
 	target, err := mount(t, before, "/films")
 	if err != nil {
 		t.Fatal(err)
@@ -413,14 +437,14 @@ func TestRestart(t *testing.T) {
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w := dial(t, start(t, options(t, testTree(t, nil))))
+	w := dial(t, start(t, options(t, testTree(t, newStuck()))))
 	if got := w.call(100003, 3, procRead, readArgs(h, 0, 10)); !slices.Equal(got[:6], accepted(0, nfsOK)) {
 		t.Errorf("READ with a handle of before: %v", got)
 	}
 }
 
 func TestNothingCanBeChanged(t *testing.T) {
-	tr := testTree(t, nil)
+	tr := testTree(t, newStuck())
 	s := start(t, options(t, tr))
 	target, err := mount(t, s, "/films/a torrent")
 	if err != nil {
@@ -440,7 +464,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 
 // TestHostileRecords sends what is no call. The server hangs up, and goes on serving others.
 func TestHostileRecords(t *testing.T) {
-	s := start(t, options(t, testTree(t, nil)))
+	s := start(t, options(t, testTree(t, newStuck())))
 	long := bytes.Repeat([]byte("x"), maxRecord+1)
 	for what, b := range map[string][]byte{
 		"HTTP":             []byte("GET / HTTP/1.1\r\n\r\n"),
@@ -470,7 +494,7 @@ func TestHostileRecords(t *testing.T) {
 }
 
 func TestPing(t *testing.T) {
-	s := start(t, options(t, testTree(t, nil)))
+	s := start(t, options(t, testTree(t, newStuck())))
 	if err := Ping(t.Context(), s.Addr().String()); err != nil {
 		t.Errorf("a server: %v", err)
 	}
@@ -491,7 +515,7 @@ func TestPing(t *testing.T) {
 }
 
 func FuzzScreen(f *testing.F) {
-	tr := testTree(f, make(chan struct{}, 1))
+	tr := testTree(f, newStuck())
 	f.Add(uint32(100003), uint32(3), uint32(6), readArgs(handleOf(f, tr), 1<<63, 1<<31))
 	f.Add(uint32(100003), uint32(3), uint32(1), []byte{0xff, 0xff, 0xff, 0xff})
 	f.Add(uint32(100005), uint32(3), uint32(1), opaque([]byte("/")))

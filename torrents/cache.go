@@ -186,6 +186,15 @@ func (p *pieces) wait(piece int) <-chan struct{} {
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // state tells whether a piece is verified, and whether that is known at all: not so for one that was
 // written in an earlier run, which is to be checked first.
 func (p *pieces) state(piece int) (verified, known bool) {

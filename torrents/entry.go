@@ -2,6 +2,7 @@ package torrents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -47,18 +48,6 @@ func (e *entry) ended() error {
 	return fmt.Errorf("torrent %s: %w", e.ih, ErrNotFound)
 }
 
-// session is a torrent that is being read.
-type session struct {
-	meta   *Metainfo
-	pieces *pieces
-	demand demand
-
-	mu      sync.Mutex
-	member  *member         // nil until a piece had to be fetched
-	streams map[int]*stream // by place of the file in the metainfo
-	held    map[int]span    // what each stream has asked for ahead
-}
-
 // use returns the session, opening it if need be. Each use is followed by a release.
 func (e *entry) use() (*session, error) {
 	if s := e.tryUse(); s != nil {
@@ -83,6 +72,7 @@ func (e *entry) use() (*session, error) {
 	s := &session{
 		meta: meta, pieces: p,
 		streams: make(map[int]*stream), held: make(map[int]span),
+		patience: patience{after: e.lib.opts.ReadGiveUp},
 	}
 	s.demand.apply = func(piece int, u urgency) {
 		if m := s.joined(); m != nil {
@@ -214,7 +204,7 @@ func (e *entry) join(s *session) (*member, error) {
 }
 
 // fetch waits until the pieces are verified.
-func (e *entry) fetch(ctx context.Context, s *session, want span) error {
+func (e *entry) fetch(ctx context.Context, s *session, want span) (err error) {
 	m, err := e.join(s)
 	if err != nil {
 		return err
@@ -223,8 +213,10 @@ func (e *entry) fetch(ctx context.Context, s *session, want span) error {
 		s.demand.add(piece, urgencyNow, 1)
 		defer s.demand.add(piece, urgencyNow, -1)
 	}
-	despair := newDespair(m, e.lib.opts.ReadGiveUp)
-	defer despair.stop()
+	s.patience.begin(time.Now())
+	defer func() { s.patience.end(time.Now(), errors.Is(err, ErrGaveUp)) }()
+	check := time.NewTicker(s.patience.interval())
+	defer check.Stop()
 	for piece := want.first; piece <= want.last; {
 		select {
 		case <-s.pieces.wait(piece):
@@ -235,193 +227,13 @@ func (e *entry) fetch(ctx context.Context, s *session, want span) error {
 			return e.ended()
 		case <-m.broken:
 			return fmt.Errorf("write the cache: %w", m.cause)
-		case now := <-despair.check:
-			if despair.at(now) {
+		case now := <-check.C:
+			if s.patience.over(now, m.lastReceived()) {
 				return fmt.Errorf("torrent %s, piece %d: %w", e.ih, piece, ErrGaveUp)
 			}
 		}
 	}
 	return nil
-}
-
-// despair tells when a torrent has received nothing for so long that waiting is of no use.
-type despair struct {
-	m        *member
-	after    time.Duration // 0 is never
-	ticker   *time.Ticker
-	check    <-chan time.Time
-	received int64
-	since    time.Time
-}
-
-func newDespair(m *member, after time.Duration) *despair {
-	d := &despair{m: m, after: after, received: m.received(), since: time.Now()}
-	if after > 0 {
-		d.ticker = time.NewTicker(max(after/10, time.Millisecond))
-		d.check = d.ticker.C
-	}
-	return d
-}
-
-func (d *despair) at(now time.Time) bool {
-	if r := d.m.received(); r != d.received {
-		d.received, d.since = r, now
-	}
-	return now.Sub(d.since) >= d.after
-}
-
-func (d *despair) stop() {
-	if d.ticker != nil {
-		d.ticker.Stop()
-	}
-}
-
-func (m *member) isBroken() bool { return isClosed(m.broken) }
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s *session) joined() *member {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.member
-}
-
-func (s *session) close() error {
-	if m := s.joined(); m != nil {
-		m.leave()
-	}
-	return s.pieces.close()
-}
-
-// advance takes a read of n bytes at off of a file, and says which pieces to fetch ahead of the
-// next one.
-func (s *session) advance(f *MetaFile, off, n int64) span {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st, ok := s.streams[f.Index]
-	if !ok {
-		st = &stream{}
-		s.streams[f.Index] = st
-	}
-	ahead := st.advance(off, n, s.pieces.length)
-	// No further than the file: whoever reads one file of a folder has not asked for the next.
-	end := min(st.end+ahead, f.Size)
-	if end <= st.end {
-		return span{0, -1}
-	}
-	return span{s.piece(f, st.end), s.piece(f, end-1)}
-}
-
-// readAhead replaces what the stream of a file wants ahead.
-func (s *session) readAhead(f *MetaFile, next span) {
-	s.mu.Lock()
-	old, ok := s.held[f.Index]
-	if !ok {
-		old = span{0, -1}
-	}
-	s.held[f.Index] = next
-	s.mu.Unlock()
-	for piece := next.first; piece <= next.last; piece++ {
-		if !old.contains(piece) {
-			s.demand.add(piece, urgencyAhead, 1)
-		}
-	}
-	for piece := old.first; piece <= old.last; piece++ {
-		if !next.contains(piece) {
-			s.demand.add(piece, urgencyAhead, -1)
-		}
-	}
-}
-
-// piece returns the piece that holds the byte at off of a file.
-func (s *session) piece(f *MetaFile, off int64) int { return int((f.Offset + off) / s.pieces.length) }
-
-// State is what a torrent is doing.
-type State string
-
-// The states of a torrent.
-const (
-	StateMetadata State = "metadata" // a magnet link whose metadata is not known yet
-	StateIdle     State = "idle"     // nobody reads it, so it is not in the swarm
-	StateActive   State = "active"   // in the swarm
-	StateComplete State = "complete" // all of it is in the cache
-	StateFailed   State = "failed"   // it cannot be used; see Torrent.Reason
-)
-
-// Activity is what a torrent does in the swarm.
-type Activity struct {
-	Peers, Seeds     int   // connected
-	DownRate, UpRate int64 // bytes per second
-}
-
-// Torrent describes a torrent of the library.
-type Torrent struct {
-	Infohash Infohash
-	Name     string
-	Route    string
-	State    State
-	Reason   string // why it failed, or what it waits for
-	Size     int64  // in bytes; 0 while unknown
-	Cached   int64  // bytes in the cache, counted in whole pieces
-	Files    int
-	Added    time.Time
-	LastRead time.Time // zero if not since the start
-	Activity
-}
-
-func (e *entry) describe(route string) Torrent {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := Torrent{
-		Infohash: e.ih, Name: e.rec.Name, Route: route, Reason: e.failure,
-		Size: e.rec.Size, Files: e.rec.Files, Added: e.rec.Added, LastRead: e.lastRead,
-	}
-	cached := e.cachedPieces()
-	if cached == e.rec.Pieces {
-		t.Cached = e.rec.Size
-	} else {
-		t.Cached = min(int64(cached)*e.rec.PieceLength, e.rec.Size)
-	}
-	var m *member
-	if e.session != nil {
-		m = e.session.joined()
-	}
-	if m != nil {
-		t.Activity = m.activity()
-	}
-	switch {
-	case e.failure != "":
-		t.State = StateFailed
-	case !e.rec.resolved():
-		t.State, t.Reason = StateMetadata, "looking for the metadata in the swarm"
-	case cached == e.rec.Pieces:
-		t.State = StateComplete
-	case m != nil:
-		t.State = StateActive
-	default:
-		t.State = StateIdle
-	}
-	return t
-}
-
-// cachedPieces needs e.mu. Once after the start it reads the torrent's small .pieces file.
-func (e *entry) cachedPieces() int {
-	switch {
-	case e.session != nil:
-		return e.session.pieces.verified()
-	case !e.rec.resolved():
-		return 0
-	case e.cached == unknownCount:
-		e.cached = countCached(e.lib.opts.CacheDir, e.ih, e.rec.Pieces)
-	}
-	return e.cached
 }
 
 // load returns what is in the torrent, for the name space.

@@ -428,6 +428,36 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
+// TestGiveUpOverRetries asks again and again, as an NFS client does that is told to.
+func TestGiveUpOverRetries(t *testing.T) {
+	rec := newRecorder()
+	opts := testOptions(t, rec)
+	opts.ReadGiveUp = 300 * time.Millisecond
+	metainfo := tiny(t, "dead", 1)
+	mustAdd(t, mustOpen(t, opts), "r", metainfo)
+	files, err := rec.await(t, infohashOf(t, metainfo)).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // giving up once does not mean for ever
+		begin := time.Now()
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err := files[0].ReadAt(ctx, make([]byte, 1), 0)
+			cancel()
+			if errors.Is(err, ErrGaveUp) {
+				break
+			}
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Fatalf("after %v the read still ends with %v, want %v", took, err, ErrGaveUp)
+			}
+		}
+		if took := time.Since(begin); took < opts.ReadGiveUp {
+			t.Errorf("it gave up after %v, want %v", took, opts.ReadGiveUp)
+		}
+	}
+}
+
 func TestRemoveEndsReads(t *testing.T) {
 	s := newSample(t, "gone", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
 	rec := newRecorder()

@@ -1,0 +1,109 @@
+package torrents
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	alog "github.com/anacrolix/log"
+	"github.com/anacrolix/torrent"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+	"golang.org/x/time/rate"
+)
+
+// quietLibrary keeps from stderr what the library logs through its own default logger instead of the
+// one it was given, which is local service discovery.
+var quietLibrary = sync.OnceFunc(func() { alog.Default = alog.Default.WithDefaultLevel(alog.Debug) })
+
+// clientConfig is the engine's configuration. What differs from its defaults without being a setting
+// of ours has the reason beside it.
+func clientConfig(opts SwarmOptions, log *slog.Logger) (*torrent.ClientConfig, error) {
+	cfg := torrent.NewDefaultClientConfig()
+	host, port, err := net.SplitHostPort(opts.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("peer address %q: %w", opts.Addr, err)
+	}
+	if cfg.ListenPort, err = net.LookupPort("tcp", port); err != nil {
+		return nil, fmt.Errorf("peer address %q: %w", opts.Addr, err)
+	}
+	cfg.ListenHost = func(string) string { return host }
+	cfg.DisableIPv6 = !opts.IPv6
+	if ip, err := netip.ParseAddr(host); err == nil {
+		cfg.DisableIPv6 = cfg.DisableIPv6 || ip.Is4()
+		cfg.DisableIPv4 = ip.Is6()
+	}
+	cfg.NoDHT = !opts.DHT
+	// The library's own announcer wakes a goroutine per torrent at every event; see swarm.run.
+	cfg.PeriodicallyAnnounceTorrentsToDht = false
+	cfg.DisablePEX = !opts.PEX
+	if opts.LSD {
+		cfg.LocalServiceDiscovery = &torrent.LocalServiceDiscoveryConfig{Ip6: opts.IPv6}
+	}
+	cfg.DisableUTP = !opts.UTP
+	cfg.DisableTCP = !opts.TCP
+	cfg.NoDefaultPortForwarding = !opts.UPnP
+	cfg.DisableWebtorrent = true
+	cfg.Seed = opts.Seed
+	cfg.DisableAggressiveUpload = !opts.Seed
+	// Always with limiters, so that a limit can be set while it runs.
+	cfg.DownloadRateLimiter = newLimiter(opts.DownLimit)
+	cfg.UploadRateLimiter = newLimiter(opts.UpLimit)
+	cfg.EstablishedConnsPerTorrent = opts.MaxPeers
+	cfg.TotalHalfOpenConns = 200
+	// The default of 10 a second makes torrents that are woken together wait for one another.
+	cfg.DialRateLimiter = rate.NewLimiter(50, 50)
+	cfg.NominalDialTimeout = 8 * time.Second
+	// Without it, peers of equal speed send the same chunk twice (18 % with four of them).
+	cfg.StealRequestGrace = 500 * time.Millisecond
+	// On a public port, slow down addresses that keep asking for what is not here.
+	cfg.DisableAcceptRateLimiting = false
+	cfg.DropDuplicatePeerIds = true
+	cfg.Callbacks.ReadExtendedHandshake = spareRequests
+	cfg.DefaultStorage = noStorage{}
+	cfg.Slogger = slog.New(quiet{log.Handler()})
+	return cfg, nil
+}
+
+// spareRequests lowers the number of requests that a peer says it takes at a time (BEP 10, "reqq").
+// Transmission 3.00 says 512, and loses the last of 512 for ten seconds, while the library waits for
+// it: 8 MiB every ten seconds instead of 40 MB/s.
+func spareRequests(_ *torrent.PeerConn, handshake *pp.ExtendedHandshakeMessage) {
+	handshake.Reqq -= handshake.Reqq / 8
+}
+
+// limiterBurst is above the largest piece of data that the library passes in one go (1 MiB).
+const limiterBurst = 1 << 20
+
+func newLimiter(bytesPerSecond int64) *rate.Limiter {
+	if bytesPerSecond == 0 {
+		return rate.NewLimiter(rate.Inf, limiterBurst)
+	}
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), limiterBurst)
+}
+
+// quiet passes on what the library logs at a lower level: most of it is about the trouble of single
+// peers, which is no news.
+type quiet struct{ slog.Handler }
+
+func (q quiet) lower(l slog.Level) slog.Level {
+	if l >= slog.LevelError {
+		return slog.LevelInfo
+	}
+	return min(l, slog.LevelDebug)
+}
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return q.Handler.Enabled(ctx, q.lower(l))
+}
+
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = q.lower(r.Level)
+	return q.Handler.Handle(ctx, r)
+}
+
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
