@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/go-git/go-billy/v5"
+	"go.uber.org/goleak"
 
 	"shoal/tree"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type text string
 

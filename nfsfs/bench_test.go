@@ -15,7 +15,7 @@ func (zeros) Ready(int64, int) bool { return true }
 
 func (zeros) ReadAt(_ context.Context, p []byte, _ int64) (int, error) { return len(p), nil }
 
-func benchTree(b *testing.B) *tree.Tree {
+func benchTree(b testing.TB) *tree.Tree {
 	b.Helper()
 	tr := tree.New(time.Unix(0, 0))
 	if err := tr.PutRoute(tree.Route{ID: 2, Name: "r"}, time.Time{}); err != nil {
@@ -43,8 +43,8 @@ func BenchmarkCalls(b *testing.B) {
 		bytes int64
 	}{
 		{"GETATTR", getattr, opaque(h), 0},
-		{"READ 4 KiB", procRead, readArgs(h, 0, 4<<10), 4 << 10},
-		{"READ 1 MiB", procRead, readArgs(h, 0, 1<<20), 1 << 20},
+		{"READ 4 KiB", procRead, encodeRead(h, 0, 4<<10), 4 << 10},
+		{"READ 1 MiB", procRead, encodeRead(h, 0, 1<<20), 1 << 20},
 	} {
 		b.Run(call.name, func(b *testing.B) {
 			w := dial(b, start(b, options(b, tr)))

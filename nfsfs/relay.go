@@ -32,8 +32,12 @@ type worker struct {
 	cancel context.CancelFunc
 }
 
-// maxReply is above the largest reply: a READ of maxRead bytes, or a page of a folder.
-const maxReply = 4 << 20
+const (
+	// maxReply is above the largest reply: a READ of maxRead bytes, or a page of a folder.
+	maxReply = 4 << 20
+	// maxIdle is how many workers are kept for later calls.
+	maxIdle = 64
+)
 
 // newRelay returns a relay to servers with the handler that handler makes for the context of their
 // reads.
@@ -70,12 +74,17 @@ func (r *relay) call(ctx context.Context, record []byte, done func()) ([]byte, e
 		reply []byte
 		err   error
 	}
-	got := make(chan answer, 1)
+	// Unbuffered: either the caller takes the answer, or it has given up the call, and the worker with
+	// it. A worker that others may have by now must not be given up.
+	got := make(chan answer)
 	r.served.Go(func() {
 		defer done()
 		reply, err := w.exchange(record)
+		select {
+		case got <- answer{reply, err}:
+		case <-w.ctx.Done():
+		}
 		r.put(w, err)
-		got <- answer{reply, err}
 	})
 	select {
 	case a := <-got:
@@ -119,7 +128,7 @@ func (r *relay) take() (*worker, error) {
 func (r *relay) put(w *worker, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err == nil && w.ctx.Err() == nil && !r.closed {
+	if err == nil && w.ctx.Err() == nil && !r.closed && len(r.idle) < maxIdle {
 		r.idle = append(r.idle, w)
 		return
 	}

@@ -43,6 +43,8 @@ const (
 	recordTime = 30 * time.Second
 	// writeTime is how long a client may take to receive a reply.
 	writeTime = 30 * time.Second
+	// closeTime is how long clients have to receive their last replies at Close.
+	closeTime = 2 * time.Second
 	// acceptPause is how long to wait before accepting again after that failed.
 	acceptPause = 100 * time.Millisecond
 	// maxConns is how many connections there may be at a time.
@@ -137,8 +139,16 @@ func (s *Server) close() error {
 			_ = tcp.CloseRead()
 		}
 	}
+	conns := s.conns
 	s.conns = nil
 	s.mu.Unlock()
+	// A client that does not receive its replies must not hold up the end.
+	late := time.AfterFunc(closeTime, func() {
+		for conn := range conns {
+			_ = conn.Close()
+		}
+	})
+	defer late.Stop()
 	s.group.Wait()
 	s.relay.close()
 	return err
@@ -184,6 +194,8 @@ func (s *Server) serveConn(conn net.Conn) {
 	defer cancel()
 	if !c.allowed {
 		s.opts.Logger.Warn("a client that is not allowed connected", "client", conn.RemoteAddr().String())
+		// Time enough to be told so, and not to keep others out.
+		defer time.AfterFunc(recordTime, func() { _ = conn.Close() }).Stop()
 	}
 	records := rpc.NewReader(conn, maxRecord, recordTime)
 	for {
@@ -229,9 +241,25 @@ func (c *connection) handle(record []byte) error {
 	if !pass {
 		return c.reply(reply)
 	}
-	if call.Program == rpc.ProgramNFS && call.Proc == procRead {
+	if call.Program == rpc.ProgramNFS && call.Proc == procRead && !c.ready(record[call.Args:]) {
 		return c.startRead(call, record)
 	}
+	return c.startOther(record)
+}
+
+// ready says whether the data of a READ is there, so that it does not wait.
+func (c *connection) ready(args []byte) bool {
+	read := parseRead(args)
+	n, err := c.opts.Tree.Resolve(read.handle)
+	if err != nil {
+		return true // what go-nfs says of it does not wait either
+	}
+	content, err := n.Content()
+	return err != nil || content.Ready(read.offset, read.count)
+}
+
+// startOther answers a call that does not wait for the swarm, once there is a place for it.
+func (c *connection) startOther(record []byte) error {
 	select {
 	case c.others <- struct{}{}:
 	case <-c.ctx.Done():
@@ -239,8 +267,13 @@ func (c *connection) handle(record []byte) error {
 	}
 	c.calls.Go(func() {
 		reply, err := c.relay.call(c.ctx, record, func() { <-c.others })
-		if err == nil {
+		switch {
+		case err == nil:
 			_ = c.reply(reply) // a connection that cannot be written ends by itself
+		case c.ctx.Err() == nil:
+			// The client would wait for ever for a reply that does not come.
+			c.opts.Logger.Error("go-nfs did not answer a call", "err", err)
+			_ = c.conn.Close()
 		}
 	})
 	return nil
@@ -260,6 +293,7 @@ func (c *connection) startRead(call rpc.Call, record []byte) error {
 		case errors.Is(err, errTooLong), errors.Is(err, errClosing):
 			reply = jukebox(call)
 		default:
+			_ = c.conn.Close() // as above, or closed already
 			return
 		}
 		_ = c.reply(reply)

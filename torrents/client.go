@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anacrolix/dht/v2"
 	alog "github.com/anacrolix/log"
 	"github.com/anacrolix/torrent"
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -21,7 +22,7 @@ var quietLibrary = sync.OnceFunc(func() { alog.Default = alog.Default.WithDefaul
 
 // clientConfig is the engine's configuration. What differs from its defaults without being a setting
 // of ours has the reason beside it.
-func clientConfig(opts SwarmOptions, log *slog.Logger) (*torrent.ClientConfig, error) {
+func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torrent.ClientConfig, error) {
 	cfg := torrent.NewDefaultClientConfig()
 	host, port, err := net.SplitHostPort(opts.Addr)
 	if err != nil {
@@ -37,8 +38,9 @@ func clientConfig(opts SwarmOptions, log *slog.Logger) (*torrent.ClientConfig, e
 		cfg.DisableIPv4 = ip.Is6()
 	}
 	cfg.NoDHT = !opts.DHT
-	// The library's own announcer wakes a goroutine per torrent at every event; see swarm.run.
+	// The library's own announcer wakes a goroutine per torrent at every event; see member.findPeers.
 	cfg.PeriodicallyAnnounceTorrentsToDht = false
+	cfg.DhtStartingNodes = func(string) dht.StartingNodesGetter { return first.startingNodes }
 	cfg.DisablePEX = !opts.PEX
 	if opts.LSD {
 		cfg.LocalServiceDiscovery = &torrent.LocalServiceDiscoveryConfig{Ip6: opts.IPv6}

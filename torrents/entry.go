@@ -23,13 +23,14 @@ type entry struct {
 	// milliseconds: it waits for the local disk and the client, never for peers.
 	changing sync.Mutex
 
-	mu       sync.Mutex // guards what follows; held for moments only
-	rec      torrentRecord
-	failure  string // why the torrent cannot be used, in words
-	lastRead time.Time
-	cached   int // verified pieces while not open; unknownCount until counted
-	session  *session
-	users    int // reads that use the session
+	mu        sync.Mutex // guards what follows; held for moments only
+	rec       torrentRecord
+	failure   string // why the torrent cannot be used, in words
+	readError string // why a read failed last, in words
+	lastRead  time.Time
+	cached    int // verified pieces while not open; unknownCount until counted
+	session   *session
+	users     int // reads that use the session
 }
 
 const unknownCount = -1
@@ -115,6 +116,37 @@ func (e *entry) fail(err error) {
 	}
 }
 
+// recovered takes back what fail noted.
+func (e *entry) recovered() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failure = ""
+}
+
+// readFailed logs why a read failed, unless whoever wanted it went away, once for the same reason, and
+// returns err.
+func (e *entry) readFailed(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, ErrNotFound) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	e.mu.Lock()
+	news := e.readError != err.Error()
+	e.readError = err.Error()
+	e.mu.Unlock()
+	if news {
+		e.lib.log.Warn("a read failed", "torrent", e.ih, "err", err)
+	}
+	return err
+}
+
+// shows says whether the torrent is shown in its route under the name.
+func (e *entry) shows(name string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rec.resolved() && e.rec.Name == name
+}
+
 // loadMetainfo reads the torrent's metainfo from the disk, and notes whether that can be done. The
 // error is ErrFailed.
 func (e *entry) loadMetainfo() (*Metainfo, error) {
@@ -126,9 +158,7 @@ func (e *entry) loadMetainfo() (*Metainfo, error) {
 		e.fail(err)
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
-	e.mu.Lock()
-	e.failure = ""
-	e.mu.Unlock()
+	e.recovered()
 	return meta, nil
 }
 
@@ -192,10 +222,15 @@ func (e *entry) join(s *session) (*member, error) {
 		m.leave()
 	}
 	m, err := e.lib.swarm.join(s.meta, s.pieces, s.demand.nudge)
+	if errors.Is(err, errMember) {
+		// The magnet that was removed just now is about to leave.
+		return nil, err
+	}
 	if err != nil {
 		e.fail(err)
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
+	e.recovered()
 	s.mu.Lock()
 	s.member = m
 	s.mu.Unlock()
@@ -204,11 +239,7 @@ func (e *entry) join(s *session) (*member, error) {
 }
 
 // fetch waits until the pieces are verified.
-func (e *entry) fetch(ctx context.Context, s *session, want span) (err error) {
-	m, err := e.join(s)
-	if err != nil {
-		return err
-	}
+func (e *entry) fetch(ctx context.Context, s *session, m *member, want span) (err error) {
 	for piece := want.first; piece <= want.last; piece++ {
 		s.demand.add(piece, urgencyNow, 1)
 		defer s.demand.add(piece, urgencyNow, -1)

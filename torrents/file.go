@@ -2,6 +2,7 @@ package torrents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -53,7 +54,10 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		}
 	}
 	if got, err := s.pieces.data.ReadAt(p[:n], f.Offset+off); err != nil {
-		return got, fmt.Errorf("read the cache: %w", err)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // the end of the cache is not that of the file
+		}
+		return got, f.entry.readFailed(fmt.Errorf("read the cache: %w", err))
 	}
 	return n, err
 }
@@ -69,11 +73,12 @@ func (f *File) await(ctx context.Context, s *session, off, n int64) error {
 		}
 		return nil
 	}
-	if _, err := f.entry.join(s); err != nil {
+	m, err := f.entry.join(s)
+	if err != nil {
 		return err
 	}
 	s.readAhead(&f.MetaFile, ahead)
-	return f.entry.fetch(ctx, s, want)
+	return f.entry.readFailed(f.entry.fetch(ctx, s, m, want))
 }
 
 // clip returns how much of the n bytes at off the file has.

@@ -131,12 +131,7 @@ func Open(opts Options) (_ *Library, err error) {
 	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
 		return nil, err
 	}
-	for _, r := range l.Routes() {
-		opts.Watcher.PutRoute(r)
-	}
-	for _, e := range l.entries {
-		l.announce(e, time.Time{})
-	}
+	l.announceAll()
 	for _, name := range opts.Routes {
 		var exists *ExistsError
 		if _, err := l.AddRoute(name, opts.Archives); err != nil && !errors.As(err, &exists) {
@@ -145,6 +140,19 @@ func Open(opts Options) (_ *Library, err error) {
 	}
 	l.workers.Go(l.tend)
 	return l, nil
+}
+
+// announceAll lets the watcher know of everything.
+func (l *Library) announceAll() {
+	// Magnets that are resolved meanwhile wait, so that the watcher gets one call at a time.
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	for _, r := range l.Routes() {
+		l.opts.Watcher.PutRoute(r)
+	}
+	for _, e := range l.entries {
+		l.announce(e, time.Time{})
+	}
 }
 
 // openDirs makes the folders and takes the lock.
@@ -225,6 +233,8 @@ func (l *Library) loadEntries() error {
 		if rec == nil {
 			rec = &torrentRecord{Infohash: ih}
 		}
+		// Should library.json be lost, or an older one be restored, no id is given to two.
+		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
 		e := l.newEntry(*rec)
 		if err != nil {
 			e.fail(err)

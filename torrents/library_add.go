@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -76,15 +77,10 @@ func (l *Library) add(route string, rec torrentRecord, m *Metainfo, metainfo []b
 // settle gives a torrent whose metainfo is known its name and its file ids, and writes it all down.
 // It needs l.changing.
 func (l *Library) settle(rec *torrentRecord, m *Metainfo, metainfo []byte) error {
-	taken := make(map[string]bool)
-	for _, e := range l.inRoute(rec.Route) {
-		e.mu.Lock()
-		if e.rec.resolved() {
-			taken[e.rec.Name] = true
-		}
-		e.mu.Unlock()
-	}
-	rec.Name = torrentName(m.Name, m.Infohash, m.IsFile, func(name string) bool { return taken[name] })
+	inRoute := l.inRoute(rec.Route)
+	rec.Name = torrentName(m.Name, m.Infohash, m.IsFile, func(name string) bool {
+		return slices.ContainsFunc(inRoute, func(e *entry) bool { return e.shows(name) })
+	})
 	// The ids are taken first: should we stop before the record is written, they are lost, and not
 	// given to two.
 	next := l.state.clone()
@@ -122,8 +118,10 @@ func (l *Library) remove(e *entry) error {
 		return err
 	}
 	// The record goes first: a torrent file without one is no torrent of the library.
-	if err := removeDurably(l.recordPath(e.ih), l.metainfoPath(e.ih)); err != nil {
-		return fmt.Errorf("remove torrent %s: %w", e.ih, err)
+	for _, path := range []string{l.recordPath(e.ih), l.metainfoPath(e.ih)} {
+		if err := removeDurably(path); err != nil {
+			return fmt.Errorf("remove torrent %s: %w", e.ih, err)
+		}
 	}
 	l.mu.Lock()
 	delete(l.entries, e.ih)

@@ -294,6 +294,36 @@ func TestDamagedTorrentFile(t *testing.T) {
 	}
 }
 
+// TestLostLibraryFile loses the file that says which ids are taken.
+func TestLostLibraryFile(t *testing.T) {
+	opts := testOptions(t, newRecorder())
+	l := mustOpen(t, opts)
+	old := tiny(t, "old", 1)
+	mustAdd(t, l, "r", old)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(l.statePath()); err != nil {
+		t.Fatal(err)
+	}
+	rec := newRecorder()
+	opts.Watcher = rec
+	l = mustOpen(t, opts)
+	if got, err := l.Torrent(infohashOf(t, old)); err != nil || got.State != StateFailed {
+		t.Errorf("the old torrent: %+v, %v; want it failed", got, err)
+	}
+	mustAdd(t, l, "r", tiny(t, "new", 2))
+	taken := l.entries[infohashOf(t, old)].rec
+	for id := range rec.routes {
+		if id <= taken.Route {
+			t.Errorf("the new route has the id %d, which the old one had", id)
+		}
+	}
+	if got := rec.await(t, infohashOf(t, tiny(t, "new", 2))).FirstID; got < taken.FirstID+taken.IDs {
+		t.Errorf("the new torrent has file ids from %d, the old one had those from %d", got, taken.FirstID)
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	t.Run("second instance", func(t *testing.T) {
 		opts := testOptions(t, newRecorder())

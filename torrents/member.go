@@ -23,14 +23,26 @@ type member struct {
 	cause     error // why, once broken is closed
 
 	mu            sync.Mutex
-	stopAnnounce  []func()
-	lastAnnounce  time.Time
+	left          bool
+	stopAnnounce  []func() // ends the last search in the DHT
+	nextAnnounce  time.Time
 	lastPeers     time.Time
 	lastSample    time.Time
 	received      time.Time // when useful data came last
 	down, up      float64   // bytes per second
 	read, written int64     // useful bytes so far, as of the last sample
 	active, seeds int       // connected peers, and those who have everything
+}
+
+// breakDown ends the download because the cache cannot be written: the library would fetch the same
+// data for ever.
+func (m *member) breakDown(err error) {
+	m.breakOnce.Do(func() {
+		m.cause = err
+		close(m.broken)
+		m.t.DisallowDataDownload()
+		m.swarm.log.Error("the cache cannot be written", "torrent", m.t.InfoHash().HexString(), "err", err)
+	})
 }
 
 // isBroken says whether the cache could not be written.
@@ -42,6 +54,7 @@ func (m *member) leave() {
 	delete(m.swarm.members, m)
 	m.swarm.mu.Unlock()
 	m.mu.Lock()
+	m.left = true
 	stops := m.stopAnnounce
 	m.stopAnnounce = nil
 	m.mu.Unlock()
@@ -77,29 +90,50 @@ func (m *member) sample(now time.Time, stats *torrent.TorrentStats) (stalled boo
 	return stalled
 }
 
+// findPeers offers the fixed peers again, and looks for others in the DHT, when it is time.
 func (m *member) findPeers(now time.Time) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now.Sub(m.lastPeers) >= peersEvery {
+	offer := now.Sub(m.lastPeers) >= peersEvery
+	if offer {
 		m.lastPeers = now
+	}
+	announce := !m.private && !now.Before(m.nextAnnounce)
+	m.mu.Unlock()
+	if offer {
 		m.t.AddPeers(m.swarm.peers)
 	}
-	every := announceEvery
-	if m.active == 0 {
-		every = announceAlone
+	if announce {
+		m.announce(now)
 	}
-	if !m.private && now.Sub(m.lastAnnounce) >= every {
-		m.lastAnnounce = now
-		for _, stop := range m.stopAnnounce {
-			stop()
+}
+
+// announce looks for peers in the DHT, and lets others know of us.
+func (m *member) announce(now time.Time) {
+	var stops []func()
+	for _, server := range m.swarm.client.DhtServers() {
+		// An error means that the DHT knows no node yet.
+		if _, stop, err := m.t.AnnounceToDht(server); err == nil {
+			stops = append(stops, stop)
 		}
-		m.stopAnnounce = m.stopAnnounce[:0]
-		for _, server := range m.swarm.client.DhtServers() {
-			// An error means that the DHT knows no node yet; the next round asks again.
-			if _, stop, err := m.t.AnnounceToDht(server); err == nil {
-				m.stopAnnounce = append(m.stopAnnounce, stop)
-			}
-		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case len(stops) == 0:
+		m.nextAnnounce = now.Add(announceRetry)
+		return
+	case m.active == 0:
+		m.nextAnnounce = now.Add(announceAlone)
+	default:
+		m.nextAnnounce = now.Add(announceEvery)
+	}
+	if m.left {
+		m.stopAnnounce = append(m.stopAnnounce, stops...)
+		stops = nil
+	}
+	stops, m.stopAnnounce = m.stopAnnounce, stops
+	for _, stop := range stops {
+		stop()
 	}
 }
 

@@ -23,7 +23,9 @@ const (
 	maxFiles = 1 << 20
 	// maxPieceLength is far above the 16 MiB to 128 MiB that clients make.
 	maxPieceLength = 1 << 30
-	maxPieces      = 1 << 24
+	// maxPieces is what a metainfo of that size has room for in version 1; in version 2 the number takes
+	// no room there, but the engine takes 100 bytes for each.
+	maxPieces = 1 << 20
 )
 
 // Metainfo is a .torrent file, checked, with its names cleaned.
@@ -106,7 +108,7 @@ func (m *Metainfo) readFiles(info *metainfo.Info) error {
 	var err error
 	switch {
 	case info.HasV2():
-		raw, err = filesV2(info)
+		raw, err = filesV2(info, m.raw.PieceLayers)
 	default:
 		raw, err = filesV1(info)
 	}
@@ -178,70 +180,6 @@ func filesV1(info *metainfo.Info) ([]rawFile, error) {
 		offset += f.Length
 	}
 	return files, nil
-}
-
-// filesV2 lists the file tree of a v2 or hybrid torrent, in its order, each file beginning at a
-// piece.
-func filesV2(info *metainfo.Info) ([]rawFile, error) {
-	if p := info.PieceLength; p < 1<<14 || p > maxPieceLength || p&(p-1) != 0 {
-		return nil, inputErrorf("the torrent's piece length is %d bytes, which version 2 does not allow", p)
-	}
-	if err := info.FileTree.Validate(); err != nil {
-		return nil, inputErrorf("the torrent's file tree is broken: %v", err)
-	}
-	if !info.FileTree.IsDir() {
-		return nil, inputErrorf("the torrent's file tree is empty")
-	}
-	var total int64
-	var tooLarge bool
-	info.FileTree.Walk(nil, func(_ []string, node *metainfo.FileTree) {
-		// A quarter of the range leaves room for rounding up to pieces.
-		if n := node.File.Length; n < 0 || n > math.MaxInt64/4-total {
-			tooLarge = true
-		} else {
-			total += n
-		}
-	})
-	if tooLarge {
-		return nil, inputErrorf("the torrent's files are larger than any disk")
-	}
-	var files []rawFile
-	for f := range info.UpvertedFilesIter() {
-		if len(files) == maxFiles {
-			return nil, inputErrorf("the torrent has more than %d files", maxFiles)
-		}
-		files = append(files, rawFile{path: f.Path, offset: f.TorrentOffset, size: f.Length})
-	}
-	return files, checkHybrid(info, files)
-}
-
-// checkHybrid refuses a hybrid whose two halves disagree: what a client reads would depend on which
-// one it believes.
-func checkHybrid(info *metainfo.Info, v2 []rawFile) error {
-	if !info.HasV1() {
-		return nil
-	}
-	v1, err := filesV1(info)
-	if err != nil {
-		return err
-	}
-	var shown []rawFile
-	for _, f := range v1 {
-		if !f.hidden {
-			shown = append(shown, f)
-		}
-	}
-	if len(info.Files) == 0 {
-		shown[0].path = []string{info.Name}
-	}
-	same := slices.EqualFunc(shown, v2, func(a, b rawFile) bool {
-		// An empty file may stand on either side of the padding before it.
-		return slices.Equal(a.path, b.path) && a.size == b.size && (a.offset == b.offset || a.size == 0)
-	})
-	if !same {
-		return inputErrorf("the torrent's version 1 and version 2 parts list different files")
-	}
-	return nil
 }
 
 func (m *Metainfo) countPieces(info *metainfo.Info, files []rawFile) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/anacrolix/torrent/bencode"
+	"github.com/anacrolix/torrent/merkle"
+	"github.com/anacrolix/torrent/metainfo"
 )
 
 // dict is a bencode dictionary.
@@ -62,6 +65,24 @@ func v2Leaf(length int, root string) dict {
 }
 
 var root32 = strings.Repeat("r", 32)
+
+// v2 is a .torrent of a file tree of version 2, with these piece hashes for all files with root32.
+func v2(t testing.TB, layer string, tree dict) []byte {
+	t.Helper()
+	info := dict{"name": "n", "meta version": 2, "piece length": 16384, "file tree": tree}
+	return encode(t, dict{"info": info, "piece layers": dict{root32: layer}})
+}
+
+// layered returns the root of a file whose pieces have the hashes in layer.
+func layered(t testing.TB, layer string) string {
+	t.Helper()
+	hashes, err := merkle.CompactLayerToSliceHashes(layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := merkle.RootWithPadHash(hashes, metainfo.HashForPiecePad(16384))
+	return string(root[:])
+}
 
 func TestHostileMetainfo(t *testing.T) {
 	single := func(change dict) []byte {
@@ -114,6 +135,13 @@ func TestHostileMetainfo(t *testing.T) {
 		{"v2 with huge files", encode(t, dict{"info": dict{"name": "n", "meta version": 2, "piece length": 16384, "file tree": dict{
 			"a": dict{"": dict{"length": int64(math.MaxInt64), "pieces root": root32}}, "b": dict{"": dict{"length": int64(math.MaxInt64), "pieces root": root32}},
 		}}}), "larger than any disk"},
+		{"v2 with an empty file", v2(t, "", dict{"a": v2Leaf(0, ""), "b": v2Leaf(5, root32)}), "is empty, which is not supported"},
+		{"v2 without piece hashes", encode(t, dict{"info": dict{
+			"name": "n", "meta version": 2, "piece length": 16384, "file tree": dict{"n": v2Leaf(20_000, root32)},
+		}}), "no piece hashes for the file"},
+		{"v2 with too few piece hashes", v2(t, root32, dict{"n": v2Leaf(20_000, root32)}), "32 bytes of piece hashes for the 2 pieces"},
+		{"v2 with part of a hash", v2(t, "hhh", dict{"n": v2Leaf(20_000, root32)}), "3 bytes of piece hashes"},
+		{"v2 with other piece hashes", v2(t, root32+root32, dict{"n": v2Leaf(20_000, root32)}), "are not those that the torrent names"},
 		{"hybrid whose halves differ", single(dict{"meta version": 2, "file tree": dict{"other": v2Leaf(10, root32)}}), "different files"},
 		{"hybrid whose sizes differ", single(dict{"meta version": 2, "file tree": dict{"n": v2Leaf(11, root32)}}), "different files"},
 	}
@@ -161,14 +189,17 @@ func TestOddNames(t *testing.T) {
 }
 
 func TestVersion2(t *testing.T) {
-	tree := dict{"b": v2Leaf(20_000, root32), "a": dict{"x": v2Leaf(5, root32), "empty": v2Leaf(0, "")}}
-	m, err := ParseMetainfo(encode(t, dict{"info": dict{"name": "n", "meta version": 2, "piece length": 16384, "file tree": tree}}))
+	layer := strings.Repeat("l", 64)
+	root := layered(t, layer)
+	tree := dict{"b": v2Leaf(20_000, root), "a": dict{"x": v2Leaf(5, root32), "y": v2Leaf(16384, root32)}}
+	info := dict{"name": "n", "meta version": 2, "piece length": 16384, "file tree": tree}
+	m, err := ParseMetainfo(encode(t, dict{"info": info, "piece layers": dict{root: layer}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{[a empty] 0 0 0} {[a x] 1 0 5} {[b] 2 16384 20000}]"
-	if got := fmt.Sprint(m.Files); got != want || m.pieces != 3 || m.IsFile {
-		t.Errorf("files %s, %d pieces, single file %v; want %s, 3, false", got, m.pieces, m.IsFile, want)
+	want := "[{[a x] 0 0 5} {[a y] 1 16384 16384} {[b] 2 32768 20000}]"
+	if got := fmt.Sprint(m.Files); got != want || m.pieces != 4 || m.IsFile {
+		t.Errorf("files %s, %d pieces, single file %v; want %s, 4, false", got, m.pieces, m.IsFile, want)
 	}
 	m, err = ParseMetainfo(encode(t, dict{"info": dict{"name": "n.mkv", "meta version": 2, "piece length": 16384, "file tree": dict{"n.mkv": v2Leaf(5, root32)}}}))
 	if err != nil || !m.IsFile || m.Name != "n.mkv" || len(m.Files[0].Path) != 0 {
@@ -276,7 +307,7 @@ func checkMetainfo(t testing.TB, m *Metainfo) {
 func FuzzParseMetainfo(f *testing.F) {
 	f.Add(v1(f, "n", file(10, "a", "b"), file(20_000, "..", "")))
 	f.Add(encode(f, dict{"info": dict{"name": "n", "piece length": 16384, "length": 10, "pieces": hashes(1)}, "creation date": 1}))
-	f.Add(encode(f, dict{"info": dict{"name": "n", "meta version": 2, "piece length": 16384, "file tree": dict{"a": dict{"x": v2Leaf(5, root32)}}}}))
+	f.Add(v2(f, root32, dict{"a": dict{"x": v2Leaf(5, root32)}}))
 	f.Add(encode(f, dict{"info": dict{
 		"name": "n", "piece length": 16384, "length": 10, "pieces": hashes(1), "meta version": 2, "file tree": dict{"n": v2Leaf(10, root32)},
 	}}))
@@ -289,6 +320,47 @@ func FuzzParseMetainfo(f *testing.F) {
 		case !errors.As(err, &bad):
 			t.Errorf("%v is no InputError", err)
 		}
+	})
+}
+
+// FuzzJoin lets the engine have what ParseMetainfo lets through: a panic there ends the process.
+func FuzzJoin(f *testing.F) {
+	layer := strings.Repeat("l", 64)
+	root := layered(f, layer)
+	f.Add(v1(f, "n", file(10, "a", "b"), file(20_000, "..", ""), file(0, "e")))
+	f.Add(v1(f, "n", file(0, "e")))
+	f.Add(encode(f, dict{"info": dict{"name": "n", "piece length": 16384, "length": 10, "pieces": hashes(1)}}))
+	f.Add(encode(f, dict{"info": dict{"name": "n", "piece length": 16384, "length": 0, "pieces": ""}}))
+	f.Add(encode(f, dict{
+		"info":         dict{"name": "n", "meta version": 2, "piece length": 16384, "file tree": dict{"a": v2Leaf(20_000, root), "b": v2Leaf(1, root32)}},
+		"piece layers": dict{root: layer},
+	}))
+	f.Add(encode(f, dict{"info": dict{
+		"name": "n", "piece length": 16384, "length": 20_000, "pieces": hashes(2), "meta version": 2, "file tree": dict{"n": v2Leaf(20_000, root)},
+	}}))
+	s, err := newSwarm(SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = s.close() })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ParseMetainfo(b)
+		if err != nil || m.pieces > 10_000 {
+			return
+		}
+		p, err := openPieces(t.TempDir(), m.Infohash, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = p.close() }() // in a folder that is about to go
+		member, err := s.join(m, p, func() {})
+		if err != nil {
+			return
+		}
+		for piece := range min(m.pieces, 10) {
+			member.want(piece, urgencyNow)
+		}
+		member.leave()
 	})
 }
 

@@ -81,7 +81,7 @@ func torrentName(name string, ih Infohash, isFile bool, taken func(string) bool)
 		}
 	}
 	// Only a torrent made to look so can get here: its name ends in another torrent's suffix.
-	names := folder{name: name}
+	var names folder
 	for {
 		if candidate := names.take(name, isFile); !taken(candidate) {
 			return candidate

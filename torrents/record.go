@@ -54,6 +54,7 @@ type torrentRecord struct {
 	PieceLength int64     `json:"piece_length,omitempty"` // in bytes
 	Pieces      int       `json:"pieces,omitempty"`
 	Metainfo    int64     `json:"metainfo_bytes,omitempty"` // size of the .torrent file
+	IDs         uint64    `json:"ids,omitempty"`            // how many file ids from FirstID on are its own
 }
 
 // resolved says whether the metainfo is known.
@@ -61,7 +62,7 @@ func (r *torrentRecord) resolved() bool { return r.FirstID != 0 }
 
 // fill takes over what m says.
 func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
-	r.FirstID = firstID
+	r.FirstID, r.IDs = firstID, m.ids()
 	r.IsFile = m.IsFile
 	r.Size = m.Size
 	r.Files = len(m.Files)

@@ -39,10 +39,12 @@ const (
 	tick = 500 * time.Millisecond
 	// peersEvery is how often the fixed peers are offered again, in case one has come back.
 	peersEvery = 5 * time.Second
-	// announceEvery is how often a torrent looks for peers in the DHT, and announceAlone how often
-	// while it has none. Nodes forget an announce after 30 minutes or so.
+	// announceEvery is how often a torrent looks for peers in the DHT, announceAlone how often while
+	// it has none, and announceRetry how often while the DHT cannot be entered. Nodes forget an
+	// announce after 30 minutes or so.
 	announceEvery = 5 * time.Minute
 	announceAlone = time.Minute
+	announceRetry = 5 * time.Second
 	// rateWeight is what the newest sample counts for in a rate.
 	rateWeight = 0.2
 )
@@ -54,7 +56,9 @@ type swarm struct {
 	opts   SwarmOptions
 	peers  []torrent.PeerInfo
 	stop   context.CancelFunc
-	ticker sync.WaitGroup
+	log    *slog.Logger
+
+	background sync.WaitGroup
 
 	mu      sync.Mutex
 	members map[*member]struct{}
@@ -62,7 +66,8 @@ type swarm struct {
 
 func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
-	cfg, err := clientConfig(opts, log)
+	var first bootstrap
+	cfg, err := clientConfig(opts, &first, log)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +78,16 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{
 		client:  client,
+		log:     log,
 		opts:    opts,
 		stop:    stop,
 		members: make(map[*member]struct{}),
 		peers:   peerInfos(opts.Peers),
 	}
-	s.ticker.Go(func() { s.run(ctx) })
+	s.background.Go(func() { s.run(ctx) })
+	if opts.DHT {
+		s.background.Go(func() { first.run(ctx) })
+	}
 	return s, nil
 }
 
@@ -93,7 +102,7 @@ func peerInfos(addrs []string) []torrent.PeerInfo {
 // close drops every member and ends the client.
 func (s *swarm) close() error {
 	s.stop()
-	s.ticker.Wait()
+	s.background.Wait()
 	return errors.Join(s.client.Close()...)
 }
 
@@ -123,15 +132,16 @@ func (s *swarm) list() []*member {
 	return list
 }
 
+// errMember is returned for a torrent that is in the swarm already.
+var errMember = errors.New("the torrent is in the swarm already")
+
 func (s *swarm) add(opts torrent.AddTorrentOpts, private bool, nudge func()) (*member, error) {
 	t, isNew := s.client.AddTorrentOpt(opts)
 	if !isNew {
-		return nil, errors.New("the torrent is in the swarm already")
+		return nil, errMember
 	}
 	m := &member{swarm: s, t: t, private: private, nudge: nudge, broken: make(chan struct{}), lastSample: time.Now()}
-	t.SetOnWriteChunkError(func(err error) {
-		m.breakOnce.Do(func() { m.cause = err; close(m.broken) })
-	})
+	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
 	s.members[m] = struct{}{}
 	s.mu.Unlock()
@@ -155,7 +165,9 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.t.Info() == nil {
+	select {
+	case <-m.t.GotInfo():
+	default:
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}

@@ -494,6 +494,68 @@ func TestRemoveEndsReads(t *testing.T) {
 	}
 }
 
+// TestDiskFails lets the cache be unwritable: the read fails, and nothing is fetched for nobody.
+func TestDiskFails(t *testing.T) {
+	s := newSample(t, "full", 16<<10, map[string][]byte{"x": randomBytes(10 << 20)})
+	p := startPeer(t, s)
+	rec := newRecorder()
+	opts := testOptions(t, rec, p.addr)
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.metainfo)
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := l.entries[s.infohash]
+	session, err := e.use()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.release()
+	writable := session.pieces.data
+	if session.pieces.data, err = os.Open(writable.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files[0].ReadAt(t.Context(), make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "write the cache") {
+		t.Errorf("read: %v, want one about writing the cache", err)
+	}
+	// What was on its way arrives still; then it is quiet.
+	for before := int64(-1); before != p.uploaded(); {
+		before = p.uploaded()
+		time.Sleep(200 * time.Millisecond)
+		if before > 5<<20 {
+			t.Fatalf("%d bytes were sent for nobody", before)
+		}
+	}
+	// Once the disk is writable again, the next read works.
+	readOnly := session.pieces.data
+	session.pieces.data = writable
+	if err := readOnly.Close(); err != nil {
+		t.Error(err)
+	}
+	readFiles(t, rec.await(t, s.infohash), s.files)
+}
+
+// TestCutOffCache has lost the end of a file that was complete.
+func TestCutOffCache(t *testing.T) {
+	s := newSample(t, "cut", 16<<10, map[string][]byte{"x": randomBytes(40_000)})
+	rec := newRecorder()
+	opts := testOptions(t, rec, startPeer(t, s).addr)
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.metainfo)
+	readFiles(t, rec.await(t, s.infohash), s.files)
+	if err := os.Truncate(dataPath(opts.CacheDir, s.infohash), 39_000); err != nil {
+		t.Fatal(err)
+	}
+	files, err := rec.await(t, s.infohash).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := files[0].ReadAt(t.Context(), make([]byte, 40_000), 0); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("read of 40,000 bytes: %d bytes, %v; want an error that is not the end of the file", n, err)
+	}
+}
+
 func TestIdleLeavesSwarm(t *testing.T) {
 	s := newSample(t, "idle", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
 	p := startPeer(t, s)

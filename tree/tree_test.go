@@ -13,7 +13,11 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var epoch = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 

@@ -83,7 +83,7 @@ var samples = map[string]struct {
 	"CACHE_DIR":           {"/srv/cache", "/srv/cache"},
 	"CACHE_LIMIT":         {"100GB", byteSize(100e9)},
 	"NFS_ADDR":            {"192.168.1.2:2050", "192.168.1.2:2050"},
-	"PORTMAP_ADDR":        {"off", "off"},
+	"PORTMAP_ADDR":        {":112", ":112"},
 	"NFS_ALLOW":           {"192.168.1.0/24,fd00::/8", []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd00::/8")}},
 	"NFS_READ_WAIT":       {"1m30s", 90 * time.Second},
 	"READ_GIVE_UP":        {"0", time.Duration(0)},
@@ -499,5 +499,13 @@ func TestTrimList(t *testing.T) {
 		if got := trimList(list); got != want {
 			t.Errorf("trimList(%q) = %q, want %q", list, got, want)
 		}
+	}
+}
+
+// TestUnless has a value of a variable without effect that is honoured all the same.
+func TestUnless(t *testing.T) {
+	cfg, mistakes := parseConfig([]string{"SHOAL_PORTMAP_ADDR=off"})
+	if len(mistakes) > 0 || len(cfg.warnings) > 0 {
+		t.Errorf("no portmapper was asked for, and there is none; but: %q, %q", mistakes, cfg.warnings)
 	}
 }

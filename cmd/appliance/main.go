@@ -65,14 +65,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 		return exitMisconfig
 	}
-	var err error
 	if command == "healthcheck" {
-		err = healthcheck(ctx, cfg)
-	} else {
-		err = serve(ctx, cfg, newLogger(cfg, stderr))
+		if err := healthcheck(ctx, cfg); err != nil {
+			fmt.Fprintf(stderr, "shoal: %v\n", err)
+			return exitFailed
+		}
+		return exitStopped
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "shoal: %v\n", err)
+	log := newLogger(cfg, stderr)
+	if err := serve(ctx, cfg, log); err != nil {
+		log.Error("Shoal failed", "err", err)
 		return exitFailed
 	}
 	return exitStopped

@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -88,10 +88,19 @@ func explainOpen(cfg *Config, err error) error {
 	switch {
 	case errors.As(err, &port):
 		setting = "BT_ADDR"
-	case errors.As(err, &path) && strings.HasPrefix(path.Path, cfg.CacheDir):
-		setting = "CACHE_DIR"
+	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):
+		// One of the folders may be in the other: the inner one it is then.
+		if !below(cfg.DataDir, path.Path) || below(cfg.DataDir, cfg.CacheDir) {
+			setting = "CACHE_DIR"
+		}
 	}
 	return fmt.Errorf("%s%s: the library cannot be opened: %w", prefix, setting, err)
+}
+
+// below says whether path is dir or in it.
+func below(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // serveLibrary opens both ports before it serves either, so that a taken one is an error of the

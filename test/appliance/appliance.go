@@ -4,7 +4,7 @@
 //
 //	a := appliance.Start(t, "SHOAL_ROUTES=films", "SHOAL_BT_PEERS="+seeder.Addr())
 //	a.Upload(t, "films", torrentFile)
-//	a.Kill(t)    // as a power cut does
+//	a.Kill(t)    // as a crash does
 //	a.Restart(t) // on the same ports, with the same library
 //
 // The binary is built with the race detector, whose findings fail the test. It talks to nobody by
@@ -100,6 +100,7 @@ func Start(tb testing.TB, env ...string) *Appliance {
 	a.env = append(Environment(a.Dir, a.NFSPort, a.HTTPPort), env...)
 	tb.Cleanup(func() {
 		a.kill()
+		a.checkRaces(tb)
 		if tb.Failed() {
 			tb.Logf("log of the appliance:\n%s", a.log.tail())
 		}
