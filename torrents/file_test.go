@@ -19,10 +19,7 @@ import (
 // readFiles compares every file of a torrent with the sample it was made of.
 func readFiles(t testing.TB, shown Shown, want map[string][]byte) {
 	t.Helper()
-	files, err := shown.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, shown)
 	if len(files) != len(want) {
 		t.Fatalf("the torrent has %d files, want %d", len(files), len(want))
 	}
@@ -96,10 +93,7 @@ func TestReadPartOnly(t *testing.T) {
 	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
 		t.Fatal(err)
 	}
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	for _, off := range []int64{0, 20 << 20, 40 << 20, size - 10} {
 		got := make([]byte, 64<<10)
 		n, err := files[0].ReadAt(t.Context(), got, off)
@@ -159,10 +153,7 @@ func TestSeederComesBack(t *testing.T) {
 	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
 		t.Fatal(err)
 	}
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	got := make([]byte, 1000)
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -229,10 +220,7 @@ func TestGiveUp(t *testing.T) {
 	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
 		t.Fatal(err)
 	}
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	if _, err := files[0].ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrGaveUp) {
 		t.Errorf("read of a dead torrent: %v, want %v", err, ErrGaveUp)
 	}
@@ -245,10 +233,7 @@ func TestGiveUpOverRetries(t *testing.T) {
 	opts.ReadGiveUp = 300 * time.Millisecond
 	metainfo := tiny(t, "dead", 1)
 	mustAdd(t, mustOpen(t, opts), "r", metainfo)
-	files, err := rec.await(t, infohashOf(t, metainfo)).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, infohashOf(t, metainfo)))
 	for range 2 { // giving up once does not mean for ever
 		begin := time.Now()
 		for {
@@ -275,10 +260,7 @@ func TestRemoveEndsReads(t *testing.T) {
 	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
 		t.Fatal(err)
 	}
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	result := make(chan error)
 	go func() {
 		_, err := files[0].ReadAt(t.Context(), make([]byte, 1), 0)
@@ -312,10 +294,7 @@ func TestDiskFails(t *testing.T) {
 	opts := testOptions(t, rec, p.addr)
 	l := mustOpen(t, opts)
 	mustAdd(t, l, "r", s.metainfo)
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	e := l.entries[s.infohash]
 	session, err := e.use()
 	if err != nil {
@@ -357,10 +336,7 @@ func TestCutOffCache(t *testing.T) {
 	if err := os.Truncate(dataPath(opts.CacheDir, s.infohash), 39_000); err != nil {
 		t.Fatal(err)
 	}
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	if n, err := files[0].ReadAt(t.Context(), make([]byte, 40_000), 0); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("read of 40,000 bytes: %d bytes, %v; want an error that is not the end of the file", n, err)
 	}
@@ -376,10 +352,7 @@ func TestIdleLeavesSwarm(t *testing.T) {
 	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {
 		t.Fatal(err)
 	}
-	files, err := rec.await(t, s.infohash).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, s.infohash))
 	for round := range 3 {
 		if _, err := files[0].ReadAt(t.Context(), make([]byte, 10), int64(round)*20_000); err != nil {
 			t.Fatal(err)

@@ -399,10 +399,7 @@ func TestDeadDelaysNothing(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := make(chan error)
-	files, err := rec.await(t, infohashOf(t, tiny(t, "dead", 1))).Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := mustLoad(t, rec.await(t, infohashOf(t, tiny(t, "dead", 1))))
 	go func() {
 		_, err := files[0].ReadAt(ctx, make([]byte, 1), 0)
 		waits <- err

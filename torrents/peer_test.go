@@ -169,6 +169,16 @@ func (r *recorder) await(t testing.TB, ih Infohash) Shown {
 	}
 }
 
+// mustLoad returns what is in a torrent.
+func mustLoad(t testing.TB, shown Shown) []File {
+	t.Helper()
+	files, err := shown.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
 func testOptions(t testing.TB, w Watcher, peers ...string) Options {
 	t.Helper()
 	dir := t.TempDir()

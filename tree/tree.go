@@ -26,7 +26,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -154,8 +153,8 @@ func (t *Tree) RemoveRoute(id RouteID, at time.Time) {
 }
 
 // PutTorrent adds the torrent, or renames and moves it if its infohash is known. at becomes the
-// mtime of the routes that change, or is zero if it was there all the time. The error is ErrStale if there is no such route, and fs.ErrExist
-// if another torrent has the name there.
+// mtime of the routes that change, or is zero if it was there all the time. The error is ErrStale if
+// there is no such route, and fs.ErrExist if another torrent has the name there.
 func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 	if err := CheckName(n.Name); err != nil {
 		return fmt.Errorf("torrent %x: %w", n.Infohash, err)
@@ -239,39 +238,38 @@ func later(old, at time.Time) time.Time {
 }
 
 func (t *Tree) rootDir() *Dir {
-	if d := t.root.Load(); d != nil {
-		return d
-	}
-	// The write lock keeps a change from coming between reading the map and storing the listing.
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if d := t.root.Load(); d != nil {
-		return d
-	}
-	entries := make([]Entry, 0, len(t.routes))
-	for r := range maps.Values(t.routes) {
-		entries = append(entries, Entry{Name: r.name, Node: Node{tree: t, route: r}})
-	}
-	d := newDir(entries)
-	t.root.Store(d)
-	return d
+	return t.listing(&t.root, func() []Entry {
+		entries := make([]Entry, 0, len(t.routes))
+		for _, r := range t.routes {
+			entries = append(entries, Entry{Name: r.name, Node: Node{tree: t, route: r}})
+		}
+		return entries
+	})
 }
 
 func (t *Tree) routeDir(r *route) *Dir {
-	if d := r.dir.Load(); d != nil {
+	return t.listing(&r.dir, func() []Entry {
+		entries := make([]Entry, 0, len(r.torrents))
+		for name, tt := range r.torrents {
+			entries = append(entries, Entry{Name: name, Node: Node{tree: t, torrent: tt}})
+		}
+		return entries
+	})
+}
+
+// listing returns the listing that is kept, or makes it of entries, which is called with t.mu held.
+func (t *Tree) listing(kept *atomic.Pointer[Dir], entries func() []Entry) *Dir {
+	if d := kept.Load(); d != nil {
 		return d
 	}
+	// The write lock keeps a change from coming between reading the maps and keeping the listing.
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if d := r.dir.Load(); d != nil {
+	if d := kept.Load(); d != nil {
 		return d
 	}
-	entries := make([]Entry, 0, len(r.torrents))
-	for name, tt := range r.torrents {
-		entries = append(entries, Entry{Name: name, Node: Node{tree: t, torrent: tt}})
-	}
-	d := newDir(entries)
-	r.dir.Store(d)
+	d := newDir(entries())
+	kept.Store(d)
 	return d
 }
 
