@@ -14,6 +14,8 @@ var (
 	ErrFailed = errors.New("torrent failed")
 	// ErrClosed is returned once Close has begun.
 	ErrClosed = errors.New("library closed")
+	// ErrListen is returned by Open when it cannot listen for peers.
+	ErrListen = errors.New("listen for peers")
 	// ErrLocked is returned by Open when another process has the library open.
 	ErrLocked = errors.New("another instance is using it")
 )

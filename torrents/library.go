@@ -103,7 +103,7 @@ type Library struct {
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
-// has it open.
+// has it open, ErrListen, or a *fs.PathError of one of the folders.
 func Open(opts Options) (_ *Library, err error) {
 	l := &Library{
 		opts:    opts,

@@ -361,12 +361,19 @@ func TestOpenErrors(t *testing.T) {
 		l := mustOpen(t, opts)
 		second := testOptions(t, newRecorder())
 		second.Swarm.Addr = fmt.Sprintf("127.0.0.1:%d", l.swarm.client.LocalPort())
-		if _, err := Open(second); err == nil || !strings.Contains(err.Error(), second.Swarm.Addr) {
-			t.Errorf("%v, want one about %s", err, second.Swarm.Addr)
+		if got := mustOpen(t, second).swarm.client.LocalPort(); got == l.swarm.client.LocalPort() || got == 0 {
+			t.Errorf("the second listens on port %d, the first on %d", got, l.swarm.client.LocalPort())
+		}
+	})
+	t.Run("no such address", func(t *testing.T) {
+		opts := testOptions(t, newRecorder())
+		opts.Swarm.Addr = "203.0.113.1:0" // of documentation (RFC 5737): no machine has it
+		if _, err := Open(opts); err == nil || !strings.Contains(err.Error(), opts.Swarm.Addr) {
+			t.Errorf("%v, want one about %s", err, opts.Swarm.Addr)
 		}
 		// Its lock is free again.
-		second.Swarm.Addr = "127.0.0.1:0"
-		mustOpen(t, second)
+		opts.Swarm.Addr = "127.0.0.1:0"
+		mustOpen(t, opts)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/anacrolix/torrent"
@@ -72,8 +73,16 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		return nil, err
 	}
 	client, err := torrent.NewClient(cfg)
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+		// Fewer peers find us on a port that nobody forwards. That is no reason to serve nothing.
+		cfg.ListenPort = 0
+		busy := err
+		if client, err = torrent.NewClient(cfg); err == nil {
+			log.Warn("the port for peers cannot be used, another one is", "port", client.LocalPort(), "err", busy)
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("listen for peers on %s: %w", opts.Addr, err)
+		return nil, fmt.Errorf("%w on %s: %w", ErrListen, opts.Addr, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{

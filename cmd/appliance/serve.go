@@ -84,9 +84,8 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 func explainOpen(cfg *Config, err error) error {
 	setting := "DATA_DIR"
 	var path *fs.PathError
-	var port *net.OpError
 	switch {
-	case errors.As(err, &port):
+	case errors.Is(err, torrents.ErrListen):
 		setting = "BT_ADDR"
 	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):
 		// One of the folders may be in the other: the inner one it is then.

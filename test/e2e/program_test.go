@@ -68,7 +68,7 @@ func TestStartErrors(t *testing.T) {
 	}{
 		{"NFS port taken", []string{"SHOAL_NFS_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_NFS_ADDR", "address already in use"}},
 		{"HTTP port taken", []string{"SHOAL_HTTP_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_HTTP_ADDR", "address already in use"}},
-		{"peer port taken", []string{"SHOAL_BT_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_BT_ADDR", "address already in use"}},
+		{"no such peer address", []string{"SHOAL_BT_ADDR=203.0.113.1:0"}, 1, []string{"SHOAL_BT_ADDR", "203.0.113.1:0"}},
 		{"DATA_DIR is a file", []string{"SHOAL_DATA_DIR=" + file}, 1, []string{"SHOAL_DATA_DIR", file}},
 		{"DATA_DIR cannot be written", []string{"SHOAL_DATA_DIR=/proc/shoal"}, 1, []string{"SHOAL_DATA_DIR", "/proc/shoal"}},
 		{"CACHE_DIR is a file", []string{"SHOAL_CACHE_DIR=" + file}, 1, []string{"SHOAL_CACHE_DIR", file}},
