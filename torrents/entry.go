@@ -19,8 +19,8 @@ type entry struct {
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
 	cancel context.CancelFunc
 
-	// changing is held while the cache is opened or closed and the swarm joined or left. That takes
-	// milliseconds: it waits for the local disk and the client, never for peers.
+	// changing is held while the cache is opened or closed and the swarm joined or left. That waits
+	// for the local disk and the engine, never for peers.
 	changing sync.Mutex
 
 	mu        sync.Mutex // guards what follows; held for moments only

@@ -311,8 +311,8 @@ const (
 func (l *Library) tend() {
 	rest := time.NewTicker(max(min(l.opts.Idle/4, maxRest), time.Millisecond))
 	defer rest.Stop()
-	sync := time.NewTicker(syncEvery)
-	defer sync.Stop()
+	flush := time.NewTicker(syncEvery)
+	defer flush.Stop()
 	for {
 		var err error
 		select {
@@ -322,7 +322,7 @@ func (l *Library) tend() {
 			for _, e := range l.list() {
 				err = errors.Join(err, e.rest(now.Add(-l.opts.Idle)))
 			}
-		case <-sync.C:
+		case <-flush.C:
 			for _, e := range l.list() {
 				err = errors.Join(err, e.sync())
 			}

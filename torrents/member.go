@@ -14,8 +14,8 @@ type member struct {
 	private bool // known to be
 
 	// nudge makes the wishes of those who wait again. When a peer rejects all that it was asked for,
-	// which Transmission does whenever it chokes, anacrolix/torrent v1.62.0 may ask it for nothing
-	// more until a wish changes.
+	// anacrolix/torrent v1.62.0 may ask it for nothing more until a wish changes: seen with
+	// Transmission 3.00, as the only peer.
 	nudge func()
 
 	broken    chan struct{} // closed when the cache cannot be written
