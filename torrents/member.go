@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -26,7 +27,8 @@ type member struct {
 	left          bool
 	stopAnnounce  []func() // ends the last search in the DHT
 	nextAnnounce  time.Time
-	lastPeers     time.Time
+	nextOffer     time.Time // of the fixed peers
+	offerPause    time.Duration
 	lastSample    time.Time
 	received      time.Time // when useful data came last
 	down, up      float64   // bytes per second
@@ -93,9 +95,13 @@ func (m *member) sample(now time.Time, stats *torrent.TorrentStats) (stalled boo
 // findPeers offers the fixed peers again, and looks for others in the DHT, when it is time.
 func (m *member) findPeers(now time.Time) {
 	m.mu.Lock()
-	offer := now.Sub(m.lastPeers) >= peersEvery
+	offer := !now.Before(m.nextOffer)
 	if offer {
-		m.lastPeers = now
+		m.offerPause = min(max(2*m.offerPause, minOffer), maxOffer)
+		if m.active > 0 {
+			m.offerPause = minOffer
+		}
+		m.nextOffer = now.Add(m.offerPause + rand.N(m.offerPause/2))
 	}
 	announce := !m.private && !now.Before(m.nextAnnounce)
 	m.mu.Unlock()

@@ -38,8 +38,12 @@ const (
 	// tick is how often rates are sampled, and how long a torrent may receive nothing before its
 	// peers are asked again.
 	tick = 500 * time.Millisecond
-	// peersEvery is how often the fixed peers are offered again, in case one has come back.
-	peersEvery = 5 * time.Second
+	// The fixed peers are offered again after minOffer, in case one has come back, then after twice
+	// that and so on up to maxOffer while none is connected. Each pause is up to a half longer, as
+	// Transmission turns an address away for a second after it has closed a connection of it, and so
+	// would torrents that ask at the same time.
+	minOffer = 2 * time.Second
+	maxOffer = 16 * time.Second
 	// announceEvery is how often a torrent looks for peers in the DHT, announceAlone how often while
 	// it has none, and announceRetry how often while the DHT cannot be entered. Nodes forget an
 	// announce after 30 minutes or so.

@@ -270,9 +270,9 @@ func TestDeadDelaysNothing(t *testing.T) {
 	vm := image.Start(t, mountCommand(a, "/")+`
 		cat /mnt/r/dead/a >/dev/null & pid=$!
 		sleep 2; echo "cat waits: $(kill -0 $pid && echo yes)"
-		begin=$(cut -d. -f1 /proc/uptime)
-		ls -lR /mnt; sha256sum /mnt/r/alive/a /mnt/r/alive/b
-		echo "took $(($(cut -d. -f1 /proc/uptime) - begin)) s"
+		now() { cut -d. -f1 /proc/uptime; }
+		begin=$(now); ls -lR /mnt; echo "listing took $(($(now) - begin)) s"
+		begin=$(now); sha256sum /mnt/r/alive/a /mnt/r/alive/b; echo "reading took $(($(now) - begin)) s"
 		kill -9 $pid; wait $pid; umount /mnt && echo unmounted`)
 	if err := vm.Wait(ctx); err != nil {
 		t.Fatal(err)
@@ -284,11 +284,16 @@ func TestDeadDelaysNothing(t *testing.T) {
 			t.Errorf("the guest does not say %q:\n%s", want, out)
 		}
 	}
-	var took int
-	_, after, _ := strings.Cut(out, "took ")
-	// Transmission needs some seconds to begin; the dead torrent would hold it all up for 50.
-	if _, err := fmt.Sscanf(after, "%d s", &took); err != nil || took > 20 {
-		t.Errorf("listing and reading 5 MiB beside a dead torrent took %d s (%v)", took, err)
+	// A connection that served the calls one after another would hold up everything for the 50 s after
+	// which the READ of the dead torrent is answered. Reading takes some time of its own: Transmission
+	// turns an address away that has connected just before, as the dead torrents have.
+	for what, limit := range map[string]int{"listing": 5, "reading": 40} {
+		_, after, _ := strings.Cut(out, what+" took ")
+		var took int
+		if _, err := fmt.Sscanf(after, "%d s", &took); err != nil || took > limit {
+			t.Errorf("%s beside a dead torrent took %d s (%v), want at most %d", what, took, err, limit)
+		}
+		t.Logf("%s beside a dead torrent took %d s", what, took)
 	}
 	if code, took := a.Stop(t); code != 0 {
 		t.Errorf("the exit code after SIGTERM is %d after %v, want 0", code, took)
