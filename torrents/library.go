@@ -290,9 +290,7 @@ func (l *Library) Close() error {
 		l.changing.Unlock()
 		l.cancel()
 		l.workers.Wait()
-		l.mu.RLock()
-		defer l.mu.RUnlock()
-		for _, e := range l.entries {
+		for _, e := range l.list() {
 			err = errors.Join(err, e.end())
 		}
 		err = errors.Join(err, l.swarm.close(), l.lock.Close())
