@@ -39,6 +39,9 @@ type site struct {
 	dataDir   string
 	handler   http.Handler
 	elsewhere bool // the handler has another base path than openapi.yaml
+
+	clients []Client
+	readers []Reader
 }
 
 // openSite opens a library and its site. prepare may put files into the data folder before.
@@ -71,10 +74,25 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		}
 	})
 	s.library = library
-	s.handler = New(Options{
-		Library: library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: "/", Logger: log,
-	})
+	s.handler = s.at("/")
 	return s
+}
+
+// testMetrics is what the handler of the tests answers with.
+const testMetrics = "shoal_tests 1\n"
+
+// at is the site at a base path.
+func (s *site) at(base string) http.Handler {
+	return New(Options{
+		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base,
+		Clients: func() []Client { return s.clients },
+		Readers: func() []Reader { return s.readers },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			_, _ = w.Write([]byte(testMetrics))
+		}),
+		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+	})
 }
 
 // failedTorrent puts a torrent whose record cannot be read into a data folder.

@@ -24,7 +24,12 @@ type Options struct {
 	Archives torrents.Archives // of new routes that do not say
 	Token    string            // the bearer token; not empty
 	BasePath string            // where the site is, "/" or "/shoal"
-	Logger   *slog.Logger
+
+	Clients func() []Client // who has made NFS calls
+	Readers func() []Reader // who reads what now
+	Metrics http.Handler    // for Prometheus
+
+	Logger *slog.Logger
 }
 
 type server struct {
@@ -32,6 +37,9 @@ type server struct {
 	archives torrents.Archives
 	token    [sha256.Size]byte
 	base     string // of every path; without a slash at its end
+	clients  func() []Client
+	readers  func() []Reader
+	metrics  http.Handler
 	log      *slog.Logger
 }
 
@@ -42,6 +50,9 @@ func New(opts Options) http.Handler {
 		archives: opts.Archives,
 		token:    sha256.Sum256([]byte(opts.Token)),
 		base:     strings.TrimSuffix(opts.BasePath, "/"),
+		clients:  opts.Clients,
+		readers:  opts.Readers,
+		metrics:  opts.Metrics,
 		log:      opts.Logger,
 	}
 	return s.protect(s.authenticate(s.routes()))
@@ -59,11 +70,13 @@ func (s *server) routes() *mux.Router {
 	}
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/metrics", s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
 
 	api := r.PathPrefix("/api/v1").Subrouter()
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
 	s.registerTorrents(api)
+	s.registerClients(api)
 	return site
 }
 

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"shoal/torrents"
 )
 
 func TestNothingWithoutToken(t *testing.T) {
@@ -105,7 +103,8 @@ func TestUnknownPaths(t *testing.T) {
 	s := openSite(t)
 	ih := strings.Repeat("0", 40)
 	for _, path := range []string{
-		"/", "/nothing", "/healthz/", "/api", "/api/v1", "/api/v1/", "/api/v1/routes/", "/api/v1/routes/a/b",
+		"/", "/nothing", "/healthz/", "/metrics/", "/api", "/api/v1", "/api/v1/", "/api/v1/routes/", "/api/v1/routes/a/b",
+		"/api/v1/metrics", "/api/v1/readers/", "/api/v1/clients/127.0.0.1",
 		"/api/v1/routes/a%2Fb", "/api/v1/torrents/", "/api/v1/torrents/" + ih + "/files", "/api/v2/routes", "/%3Cscript%3E",
 		"/" + strings.Repeat("long", 1000),
 	} {
@@ -254,10 +253,7 @@ func TestHead(t *testing.T) {
 // moveTo puts the site below another base path.
 func (s *site) moveTo(base string) {
 	s.elsewhere = true
-	s.handler = New(Options{
-		Library: s.library, Archives: torrents.ArchivesFolder, Token: testToken, BasePath: base,
-		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
-	})
+	s.handler = s.at(base)
 }
 
 func TestBasePath(t *testing.T) {
@@ -269,6 +265,7 @@ func TestBasePath(t *testing.T) {
 			health := httptest.NewRequestWithContext(t.Context(), http.MethodGet, base+"/healthz", nil)
 			wantStatus(t, send(t, s.handler, health), http.StatusOK)
 			wantStatus(t, s.get(t, base+"/api/v1/routes"), http.StatusOK)
+			wantStatus(t, s.get(t, base+"/metrics"), http.StatusOK)
 			wantStatus(t, s.get(t, base+"/nothing"), http.StatusNotFound)
 			added := s.json(t, http.MethodPost, base+"/api/v1/routes", `{"name": "new"}`)
 			wantStatus(t, added, http.StatusCreated)
@@ -284,7 +281,7 @@ func TestOutsideBasePath(t *testing.T) {
 	s := openSite(t)
 	s.moveTo("/shoal")
 	for _, path := range []string{
-		"/", "/shoal", "/healthz", "/api/v1/routes", "/shoalhealthz", "/shoals/healthz", "/shoal//healthz",
+		"/", "/shoal", "/healthz", "/metrics", "/api/v1/routes", "/shoalhealthz", "/shoals/healthz", "/shoal//healthz",
 		"/shoal/api//v1/routes", "/other/shoal/healthz",
 	} {
 		if a := s.get(t, path); a.status != http.StatusNotFound {

@@ -21,6 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type text string
 
+func (text) Await(context.Context, int64, int) error { return nil }
+
 func (s text) Ready(int64, int) bool { return true }
 
 func (s text) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {

@@ -13,6 +13,8 @@ type zeros struct{}
 
 func (zeros) Ready(int64, int) bool { return true }
 
+func (zeros) Await(context.Context, int64, int) error { return nil }
+
 func (zeros) ReadAt(_ context.Context, p []byte, _ int64) (int, error) { return len(p), nil }
 
 func benchTree(b testing.TB) *tree.Tree {
@@ -31,7 +33,7 @@ func benchTree(b testing.TB) *tree.Tree {
 	return tr
 }
 
-// BenchmarkCalls measures calls over loopback, through the relay and go-nfs, 8 at a time on one
+// BenchmarkCalls measures calls over loopback, 8 at a time on one
 // connection.
 func BenchmarkCalls(b *testing.B) {
 	tr := benchTree(b)

@@ -3,10 +3,10 @@ package nfsfs
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"time"
 
+	"shoal/nfsfs/mount"
+	"shoal/nfsfs/nfs3"
 	"shoal/nfsfs/rpc"
 )
 
@@ -18,26 +18,12 @@ func Ping(ctx context.Context, addr string) error {
 		return fmt.Errorf("reach NFS: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	defer stop()
 	for _, program := range []struct {
 		name            string
 		number, version uint32
-	}{
-		{"NFS", rpc.ProgramNFS, rpc.VersionNFS},
-		{"MOUNT", rpc.ProgramMount, rpc.VersionMount},
-	} {
-		xid := rand.Uint32()
-		call := rpc.AppendCall(nil, rpc.Call{XID: xid, Program: program.number, Ver: program.version})
-		if err := rpc.WriteRecord(conn, call); err != nil {
-			return fmt.Errorf("call %s: %w", program.name, err)
-		}
-		reply, err := rpc.ReadRecord(conn, 1024)
-		if err != nil {
-			return fmt.Errorf("call %s: %w", program.name, err)
-		}
-		if got, err := rpc.ReplyXID(reply); err != nil || got != xid {
-			return fmt.Errorf("call %s: reply %d to call %d: %w", program.name, got, xid, err)
+	}{{"NFS", nfs3.Program, nfs3.Version}, {"MOUNT", mount.Program, 3}} {
+		if _, err := rpc.Exchange(ctx, conn, rpc.Header{Program: program.number, Version: program.version}, nil); err != nil {
+			return fmt.Errorf("%s: %w", program.name, err)
 		}
 	}
 	return nil

@@ -16,8 +16,6 @@ import (
 
 	client "github.com/willscott/go-nfs-client/nfs"
 	"go.uber.org/goleak"
-
-	"shoal/nfsfs/rpc"
 )
 
 func TestMain(m *testing.M) {
@@ -41,14 +39,15 @@ func TestScreening(t *testing.T) {
 		{"NFSv2", 100003, 2, 1, nil, accepted(2, 3, 3)},
 		{"NFSACL, which Linux asks for", 100227, 3, 0, nil, accepted(1)},
 		{"NFS procedure 22", 100003, 3, 22, nil, accepted(3)},
-		{"MOUNT EXPORT", 100005, 3, 5, nil, accepted(3)},
+		{"MOUNT EXPORT", 100005, 3, 5, nil, accepted(0, 1, 1, 0x2f000000, 0, 1, 6, 0x2f66696c, 0x6d730000, 0, 0)},
+		{"MOUNT procedure 6", 100005, 3, 6, nil, accepted(3)},
 		{"GETATTR without a handle", 100003, 3, getattr, nil, accepted(4)},
 		{"GETATTR of a handle of 2^32-16 bytes", 100003, 3, getattr, []byte{0xff, 0xff, 0xff, 0xf0}, accepted(4)},
 		{"MNT of a path of 2^32-1 bytes", 100005, 3, procMount, []byte{0xff, 0xff, 0xff, 0xff}, accepted(4)},
 		{"LOOKUP of a name of 2^31 bytes", 100003, 3, procLookup, append(opaque(make([]byte, 32)), 0x80, 0, 0, 0), accepted(4)},
-		{"WRITE of 2^32-1 bytes", 100003, 3, procWrite, append(opaque(make([]byte, 32)), 0xff, 0xff, 0xff, 0xff), accepted(0, nfsReadOnly, 0, 0)},
-		{"RENAME", 100003, 3, procRename, nil, accepted(0, nfsReadOnly, 0, 0, 0, 0)},
-		{"LINK", 100003, 3, procLink, nil, accepted(0, nfsReadOnly, 0, 0, 0)},
+		{"WRITE of 2^32-1 bytes", 100003, 3, procWrite, append(opaque(make([]byte, 32)), 0xff, 0xff, 0xff, 0xff), accepted(4)},
+		{"RENAME of nothing", 100003, 3, procRename, nil, accepted(4)},
+		{"LINK of nothing", 100003, 3, procLink, nil, accepted(4)},
 		{"READ cut off", 100003, 3, procRead, opaque(make([]byte, 32)), accepted(4)},
 		{"GETATTR of no handle of ours", 100003, 3, getattr, opaque(make([]byte, 32)), accepted(0, nfsStale)},
 	}
@@ -81,26 +80,21 @@ func TestAllows(t *testing.T) {
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
 	}}}
 	for addr, want := range map[string]bool{
-		"10.1.2.3:700": true, "11.0.0.1:1": false, "[::ffff:10.0.0.1]:1": true, "[fe80::1%eth0]:1": true,
-		"[::1]:1": true, "[2001:db8::1]:1": false, "nonsense": false,
+		"10.1.2.3": true, "11.0.0.1": false, "::ffff:10.0.0.1": true, "fe80::1%eth0": true,
+		"::1": true, "2001:db8::1": false,
 	} {
-		if got := s.allows(textAddr(addr)); got != want {
+		if got := s.allows(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s is allowed: %v, want %v", addr, got, want)
 		}
 	}
 }
-
-type textAddr string
-
-func (textAddr) Network() string  { return "tcp" }
-func (a textAddr) String() string { return string(a) }
 
 func TestMountAndRead(t *testing.T) {
 	s := start(t, options(t, testTree(t, newStuck())))
 	for base, path := range map[string]string{
 		"/": "films/a torrent/ready.txt", "/films": "a torrent/ready.txt", "/films/a torrent": "ready.txt", "": "films/a torrent/ready.txt",
 	} {
-		target, err := mount(t, s, base)
+		target, err := mountPath(t, s, base)
 		if err != nil {
 			t.Errorf("mount %q: %v", base, err)
 			continue
@@ -122,7 +116,7 @@ func TestMountAndRead(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/nothing", "/films/a torrent/ready.txt", "/films/../films/x"} {
-		if _, err := mount(t, s, path); err == nil {
+		if _, err := mountPath(t, s, path); err == nil {
 			t.Errorf("%q was mounted", path)
 		}
 	}
@@ -138,7 +132,7 @@ func TestCloseAnswersReads(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, got := w.receive(); !slices.Equal(got, accepted(0, nfsJukebox, 0)) {
+	if _, got := w.receive(); !slices.Equal(got[:7], accepted(0, nfsJukebox, 1)) {
 		t.Errorf("the READ that waited: %v, want NFS3ERR_JUKEBOX", got)
 	}
 	if _, err := w.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
@@ -149,7 +143,7 @@ func TestCloseAnswersReads(t *testing.T) {
 // TestRestart uses handles of one server with the next.
 func TestRestart(t *testing.T) {
 	before := start(t, options(t, testTree(t, newStuck())))
-	target, err := mount(t, before, "/films")
+	target, err := mountPath(t, before, "/films")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +163,7 @@ func TestRestart(t *testing.T) {
 func TestNothingCanBeChanged(t *testing.T) {
 	tr := testTree(t, newStuck())
 	s := start(t, options(t, tr))
-	target, err := mount(t, s, "/films/a torrent")
+	target, err := mountPath(t, s, "/films/a torrent")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +182,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 // TestHostileRecords sends what is no call. The server hangs up, and goes on serving others.
 func TestHostileRecords(t *testing.T) {
 	s := start(t, options(t, testTree(t, newStuck())))
-	long := bytes.Repeat([]byte("x"), maxRecord+1)
+	long := bytes.Repeat([]byte("x"), maxRead+64<<10+1)
 	for what, b := range map[string][]byte{
 		"HTTP":             []byte("GET / HTTP/1.1\r\n\r\n"),
 		"a reply":          []byte("\x80\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x01"),
@@ -233,22 +227,4 @@ func TestPing(t *testing.T) {
 	if err := Ping(t.Context(), silent.Addr().String()); err == nil {
 		t.Error("a closed port passed")
 	}
-}
-
-func FuzzScreen(f *testing.F) {
-	tr := testTree(f, newStuck())
-	f.Add(uint32(100003), uint32(3), uint32(6), encodeRead(handleOf(f, tr), 1<<63, 1<<31))
-	f.Add(uint32(100003), uint32(3), uint32(1), []byte{0xff, 0xff, 0xff, 0xff})
-	f.Add(uint32(100005), uint32(3), uint32(1), opaque([]byte("/")))
-	f.Fuzz(func(t *testing.T, program, version, proc uint32, args []byte) {
-		c := &connection{allowed: true}
-		record := append(rpc.AppendCall(nil, rpc.Call{Program: program, Ver: version, Proc: proc}), args...)
-		call, err := rpc.ParseCall(record)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if reply, pass := c.screen(call, record); pass == (reply != nil) {
-			t.Errorf("passed on: %v, with the reply %x", pass, reply)
-		}
-	})
 }

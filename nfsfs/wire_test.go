@@ -3,18 +3,22 @@ package nfsfs
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	client "github.com/willscott/go-nfs-client/nfs"
 	nfsrpc "github.com/willscott/go-nfs-client/nfs/rpc"
 
+	"shoal/nfsfs/nfs3"
 	"shoal/nfsfs/rpc"
+	"shoal/nfsfs/xdr"
 	"shoal/tree"
 )
 
@@ -22,6 +26,8 @@ import (
 type text string
 
 func (s text) Ready(int64, int) bool { return true }
+
+func (s text) Await(context.Context, int64, int) error { return nil }
 
 func (s text) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return strings.NewReader(string(s)).ReadAt(p, off)
@@ -32,11 +38,15 @@ type stuck struct{ reads, ends chan struct{} }
 
 func (s stuck) Ready(int64, int) bool { return false }
 
-func (s stuck) ReadAt(ctx context.Context, _ []byte, _ int64) (int, error) {
+func (s stuck) Await(ctx context.Context, _ int64, _ int) error {
 	s.reads <- struct{}{}
 	<-ctx.Done()
 	s.ends <- struct{}{}
-	return 0, ctx.Err()
+	return ctx.Err()
+}
+
+func (s stuck) ReadAt(ctx context.Context, _ []byte, _ int64) (int, error) {
+	return 0, errors.New("it was not awaited")
 }
 
 func newStuck() *stuck {
@@ -75,6 +85,7 @@ const readyText = "verified bytes"
 func options(t testing.TB, tr *tree.Tree) Options {
 	return Options{
 		Tree: tr, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ReadWait: time.Minute,
+		Space:  func() nfs3.Space { return nfs3.Space{Bytes: 1000, FreeBytes: 600, Files: 100, FreeFiles: 60} },
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -82,7 +93,7 @@ func options(t testing.TB, tr *tree.Tree) Options {
 // start serves until the test ends.
 func start(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := Listen("127.0.0.1:0", opts)
+	s, err := Listen(t.Context(), "127.0.0.1:0", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +134,7 @@ func dial(t testing.TB, s *Server) *wire {
 func (w *wire) send(program, version, proc uint32, args []byte) uint32 {
 	w.t.Helper()
 	w.xid++
-	call := rpc.AppendCall(nil, rpc.Call{XID: w.xid, Program: program, Ver: version, Proc: proc})
+	call := rpc.AppendCall(nil, rpc.Header{XID: w.xid, Program: program, Version: version, Proc: proc})
 	if err := rpc.WriteRecord(w.conn, append(call, args...)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -156,7 +167,7 @@ func (w *wire) call(program, version, proc uint32, args []byte) []uint32 {
 
 func opaque(b []byte) []byte {
 	out := binary.BigEndian.AppendUint32(nil, uint32(len(b)))
-	return append(append(out, b...), make([]byte, rpc.Padded(len(b))-len(b))...)
+	return append(append(out, b...), make([]byte, xdr.Padded(len(b))-len(b))...)
 }
 
 func handleOf(t testing.TB, tr *tree.Tree, path ...string) []byte {
@@ -180,15 +191,35 @@ func accepted(stat uint32, more ...uint32) []uint32 {
 }
 
 const (
-	nfsOK    = 0
-	nfsStale = 70
-	getattr  = 1
+	nfsOK       = 0
+	nfsIO       = 5
+	nfsInval    = 22
+	nfsReadOnly = 30
+	nfsStale    = 70
+	nfsJukebox  = 10008
+	mountAccess = 13
+
+	getattr    = 1
+	procLookup = 3
+	procRead   = 6
+	procWrite  = 7
+	procRename = 14
+	procLink   = 15
+	procMount  = 1
+
+	// What the packages below allow.
+	maxRead        = 1 << 20
+	maxConnWaiting = 512
+	closeTime      = 2 * time.Second
 )
 
-// mount mounts path with a client that nobody here wrote.
-func mount(t testing.TB, s *Server, path string) (*client.Target, error) {
+// mountPath mounts path with a client that nobody here wrote.
+func mountPath(t testing.TB, s *Server, path string) (*client.Target, error) {
 	t.Helper()
 	c, err := nfsrpc.DialTCP("tcp", s.Addr().String(), false)
+	for errors.Is(err, syscall.EADDRINUSE) { // it takes a port for itself without looking
+		c, err = nfsrpc.DialTCP("tcp", s.Addr().String(), false)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -18,6 +20,8 @@ type entry struct {
 	// ctx ends when the torrent is removed or the library closed.
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
 	cancel context.CancelFunc
+
+	done func(error) // extentDone; made once, as each read has one
 
 	// changing is held while the cache is opened or closed and the swarm joined or left. That waits
 	// for the local disk and the engine, never for peers.
@@ -37,6 +41,7 @@ const unknownCount = -1
 
 func (l *Library) newEntry(rec torrentRecord) *entry {
 	e := &entry{lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, cached: unknownCount}
+	e.done = e.extentDone
 	e.ctx, e.cancel = context.WithCancel(l.ctx)
 	return e
 }
@@ -138,6 +143,30 @@ func (e *entry) readFailed(err error) error {
 		e.lib.log.Warn("a read failed", "torrent", e.ih, "err", err)
 	}
 	return err
+}
+
+// cacheFailed notes that the cache could not be read, and returns the error for that.
+func (e *entry) cacheFailed(s *session, err error) error {
+	s.damaged.Store(true)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // the end of the cache is not that of the file
+	}
+	return e.readFailed(fmt.Errorf("read the cache: %w", err))
+}
+
+// extentDone ends the use of the session by whoever has sent a part of its cache. err is what he met: it
+// may be about the cache, or about where he sent it.
+func (e *entry) extentDone(err error) {
+	defer e.release()
+	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EIO) {
+		return
+	}
+	e.mu.Lock()
+	s := e.session
+	e.mu.Unlock()
+	if s != nil {
+		_ = e.cacheFailed(s, err) // noted and logged; whoever reads this next is told
+	}
 }
 
 // shows says whether the torrent is shown in its route under the name.

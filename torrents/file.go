@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // File is the content of one file of a torrent. It is safe for concurrent use.
@@ -12,6 +13,9 @@ type File struct {
 	MetaFile
 	entry *entry
 }
+
+// errNotReady is returned for data that would have to be waited for by whoever does not wait.
+var errNotReady = errors.New("not in the cache yet")
 
 // Ready says, without waiting, whether the n bytes at off, as far as the file has them, can be read
 // at once. It is false for a torrent that nobody has read for a while.
@@ -26,8 +30,24 @@ func (f *File) Ready(off int64, n int) bool {
 	return s != nil && s.pieces.ready(s.piece(&f.MetaFile, off), s.piece(&f.MetaFile, off+int64(n)-1))
 }
 
-// ReadAt fills p from off. It waits for the pieces that are missing until ctx ends, and returns
-// io.EOF with fewer bytes at the end of the file. What it returns was verified.
+// Await returns nil when the n bytes at off, as far as the file has them, can be read at once. It makes
+// the torrent join the swarm for that. The error is that of ReadAt.
+func (f *File) Await(ctx context.Context, off int64, n int) error {
+	off, n = f.clip(off, n)
+	if n == 0 {
+		return nil
+	}
+	s, err := f.entry.use()
+	if err != nil {
+		return err
+	}
+	defer f.entry.release()
+	return f.await(ctx, s, off, int64(n))
+}
+
+// ReadAt fills p from off. It waits for the pieces that are missing until ctx ends, not at all if it
+// has ended already, and returns io.EOF with fewer bytes at the end of the file. What it returns was
+// verified.
 //
 // The error is that of ctx, ErrGaveUp after Options.ReadGiveUp without any data, ErrNotFound when
 // the torrent is removed, ErrFailed, ErrClosed, or one of the disk.
@@ -48,31 +68,56 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, useErr
 	}
 	defer f.entry.release()
-	if !s.pieces.complete() {
-		if err := f.await(ctx, s, off, int64(n)); err != nil {
-			return 0, err
-		}
+	if err := f.await(ctx, s, off, int64(n)); err != nil {
+		return 0, err
 	}
 	if got, err := s.pieces.data.ReadAt(p[:n], f.Offset+off); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF // the end of the cache is not that of the file
-		}
-		return got, f.entry.readFailed(fmt.Errorf("read the cache: %w", err))
+		return got, f.entry.cacheFailed(s, err)
 	}
 	return n, err
+}
+
+// Extent returns the file of the cache and the place in it where the n bytes at off are, if all of them
+// are verified. done has to be called after the last use of the file, with the error of reading it.
+func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(error), ok bool) {
+	if got, have := f.clip(off, n); got != off || have != n || n == 0 {
+		return nil, 0, nil, false
+	}
+	s := f.entry.tryUse()
+	if s == nil {
+		return nil, 0, nil, false
+	}
+	if s.damaged.Load() || !s.pieces.ready(s.piece(&f.MetaFile, off), s.piece(&f.MetaFile, off+int64(n)-1)) {
+		f.entry.release()
+		return nil, 0, nil, false
+	}
+	f.follow(s, off, int64(n))
+	return s.pieces.data, f.Offset + off, f.entry.done, true
+}
+
+// follow lets the read-ahead follow a read of data that is there. That alone is no reason to join the
+// swarm.
+func (f *File) follow(s *session, off, n int64) {
+	if s.pieces.complete() {
+		return
+	}
+	ahead := s.advance(&f.MetaFile, off, n)
+	if s.joined() != nil {
+		s.readAhead(&f.MetaFile, ahead)
+	}
 }
 
 // await returns when the n bytes at off are verified, and lets the read-ahead follow.
 func (f *File) await(ctx context.Context, s *session, off, n int64) error {
 	want := span{s.piece(&f.MetaFile, off), s.piece(&f.MetaFile, off+n-1)}
-	ahead := s.advance(&f.MetaFile, off, n)
 	if s.pieces.ready(want.first, want.last) {
-		// Data that is there is no reason to join the swarm.
-		if s.joined() != nil {
-			s.readAhead(&f.MetaFile, ahead)
-		}
+		f.follow(s, off, n)
 		return nil
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", errNotReady, context.Cause(ctx))
+	}
+	ahead := s.advance(&f.MetaFile, off, n)
 	m, err := f.entry.join(s)
 	if err != nil {
 		return err

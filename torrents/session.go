@@ -1,6 +1,9 @@
 package torrents
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // session is a torrent that is being read.
 type session struct {
@@ -8,6 +11,9 @@ type session struct {
 	pieces   *pieces
 	demand   demand
 	patience patience
+
+	// damaged says that the cache could not be read where it should have been.
+	damaged atomic.Bool
 
 	mu      sync.Mutex
 	member  *member         // nil until a piece had to be fetched

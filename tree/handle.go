@@ -41,12 +41,20 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Handle returns the node's handle.
 func (n Node) Handle() Handle {
 	var h Handle
+	n.PutHandle(h[:])
+	return h
+}
+
+// PutHandle puts the node's handle into h, which has to have room for it.
+func (n Node) PutHandle(h []byte) {
+	h = h[:HandleSize]
+	clear(h)
 	h[0] = handleVersion
 	switch {
 	case n.torrent != nil && n.inner != 0:
 		inner := &n.torrent.inside.Load().nodes[n.inner]
 		h[1] = byte(kindFile)
-		if inner.isDir {
+		if inner.isDir() {
 			h[1] = byte(kindFolder)
 		}
 		copy(h[4:], n.torrent.infohash[:])
@@ -61,7 +69,6 @@ func (n Node) Handle() Handle {
 		h[1] = byte(kindRoot)
 	}
 	binary.BigEndian.PutUint32(h[28:], crc32.Checksum(h[:28], castagnoli))
-	return h
 }
 
 // Resolve returns the node of a handle. The error is ErrHandle if b is no handle of this version,

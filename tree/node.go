@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 )
@@ -13,10 +14,21 @@ type Content interface {
 	// Ready says, without waiting, whether the n bytes at off (as far as the file has them) can be
 	// read at once.
 	Ready(off int64, n int) bool
-	// ReadAt is io.ReaderAt with a context: it fills p from off, waits for what is not there yet,
-	// and returns io.EOF with fewer bytes at the end of the file. It never returns bytes of another
-	// file, nor bytes that were not verified.
+	// Await returns nil when they can. The error is the cause of ctx, or why they never will.
+	Await(ctx context.Context, off int64, n int) error
+	// ReadAt is io.ReaderAt with a context: it fills p from off, waits for what is not there yet (not
+	// at all if ctx has ended), and returns io.EOF with fewer bytes at the end of the file. It never
+	// returns bytes of another file, nor bytes that were not verified.
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+}
+
+// Filed is Content that may lie in a file of the local disk as it is.
+type Filed interface {
+	Content
+	// Extent returns the file and the place in it of n bytes at off, all of which the content has, if
+	// they are ready. If it does, done has to be called after the last use of the file, once, with the
+	// error that reading it met, or nil. It does not wait.
+	Extent(off int64, n int) (file *os.File, at int64, done func(error), ok bool)
 }
 
 // Node is the identity of a folder or file: it is comparable, small, and stays good while what it
@@ -49,7 +61,7 @@ func (n Node) IsDir() bool {
 	case n.inner == 0:
 		return !n.torrent.isFile
 	default:
-		return n.torrent.inside.Load().nodes[n.inner].isDir
+		return n.torrent.inside.Load().nodes[n.inner].isDir()
 	}
 }
 
@@ -67,6 +79,26 @@ func (n Node) Attr() Attr {
 		defer n.tree.mu.RUnlock()
 		return Attr{Mode: dirMode, FileID: RootFileID, ModTime: n.tree.mtime}
 	}
+}
+
+// FileID returns the FileID of Attr.
+func (n Node) FileID() uint64 {
+	switch {
+	case n.torrent != nil:
+		return n.torrent.fileID(n.inner)
+	case n.route != nil:
+		return uint64(n.route.id)
+	default:
+		return RootFileID
+	}
+}
+
+// Infohash returns that of the torrent which the node is, or is inside of.
+func (n Node) Infohash() (ih Infohash, ok bool) {
+	if n.torrent == nil {
+		return ih, false
+	}
+	return n.torrent.infohash, true
 }
 
 // Name returns the name in the folder above; that of the root is empty.

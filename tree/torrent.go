@@ -36,15 +36,20 @@ type inside struct {
 }
 
 type innerNode struct {
-	name     string
-	parent   int32
-	isDir    bool
-	ordinal  int32   // index in inside.files or inside.folders
-	children []int32 // of a folder, sorted by name
-	size     int64
-	content  Content
-	dir      *atomic.Pointer[Dir] // of a folder: the listing, once asked for
+	size    int64
+	ordinal int32 // index in inside.files or inside.folders
+	parent  int32
+	name    string
+	content Content
+	folder  *innerFolder // nil for a file
 }
+
+type innerFolder struct {
+	children []int32             // sorted by name
+	dir      atomic.Pointer[Dir] // the listing, once asked for
+}
+
+func (n *innerNode) isDir() bool { return n.folder != nil }
 
 func newTorrent(n Torrent) *torrent {
 	return &torrent{
@@ -67,6 +72,9 @@ func (t *torrent) load() (*inside, error) {
 		return in, nil
 	}
 	files, err := t.files()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New(err.Error()) // or it would look as if the name were not there that was asked for
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load torrent %x: %w", t.infohash, err)
 	}
@@ -89,16 +97,18 @@ func newInside(files []File, isFile bool) (*inside, error) {
 		b.noteFile(files[0].Index, 0)
 		return b.inside, nil
 	}
-	b.nodes = []innerNode{{isDir: true, dir: new(atomic.Pointer[Dir])}}
+	b.nodes = []innerNode{{folder: &innerFolder{}}}
 	for _, f := range files {
 		if err := b.add(f); err != nil {
 			return nil, err
 		}
 	}
 	for i := range b.nodes {
-		slices.SortFunc(b.nodes[i].children, func(x, y int32) int {
-			return strings.Compare(b.nodes[x].name, b.nodes[y].name)
-		})
+		if folder := b.nodes[i].folder; folder != nil {
+			slices.SortFunc(folder.children, func(x, y int32) int {
+				return strings.Compare(b.nodes[x].name, b.nodes[y].name)
+			})
+		}
 	}
 	return b.inside, nil
 }
@@ -141,14 +151,12 @@ func (b *builder) add(f File) error {
 // folder returns the folder called name below parent, making it if it is not there.
 func (b *builder) folder(parent int32, name string) (int32, error) {
 	if i, ok := b.byPath[childKey{parent, name}]; ok {
-		if !b.nodes[i].isDir {
+		if !b.nodes[i].isDir() {
 			return 0, fmt.Errorf("folder %q: a file has that name: %w", name, fs.ErrExist)
 		}
 		return i, nil
 	}
-	i, err := b.child(parent, innerNode{
-		name: name, isDir: true, ordinal: int32(len(b.folders)), dir: new(atomic.Pointer[Dir]),
-	})
+	i, err := b.child(parent, innerNode{name: name, ordinal: int32(len(b.folders)), folder: &innerFolder{}})
 	if err != nil {
 		return 0, err
 	}
@@ -166,7 +174,8 @@ func (b *builder) child(parent int32, n innerNode) (int32, error) {
 	i := int32(len(b.nodes))
 	n.parent = parent
 	b.nodes = append(b.nodes, n)
-	b.nodes[parent].children = append(b.nodes[parent].children, i)
+	above := b.nodes[parent].folder
+	above.children = append(above.children, i)
 	b.byPath[childKey{parent, n.name}] = i
 	return i, nil
 }
@@ -179,22 +188,39 @@ func (in *inside) noteFile(index int, node int32) {
 }
 
 func (t *torrent) attr(inner int32) Attr {
-	if inner == 0 {
-		a := Attr{Mode: dirMode, FileID: t.firstID, ModTime: t.mtime}
-		if t.isFile {
-			a.Mode, a.Size = fileMode, t.size
+	a := Attr{Mode: fileMode, FileID: t.firstID, ModTime: t.mtime}
+	switch {
+	case inner != 0:
+		in := t.inside.Load()
+		n := &in.nodes[inner]
+		a.Size, a.FileID = n.size, t.firstID+in.fileID(n)
+		if n.isDir() {
+			a.Mode = dirMode
 		}
-		return a
+	case t.isFile:
+		a.Size = t.size
+	default:
+		a.Mode = dirMode
+	}
+	return a
+}
+
+func (t *torrent) fileID(inner int32) uint64 {
+	if inner == 0 {
+		return t.firstID
 	}
 	in := t.inside.Load()
-	n := &in.nodes[inner]
-	// The numbers after the top's belong to the files in the order of the metainfo, then to the
-	// folders, so that a file keeps its number should folders ever be counted otherwise.
-	id := t.firstID + 1 + uint64(n.ordinal)
-	if n.isDir {
-		return Attr{Mode: dirMode, FileID: id + uint64(len(in.files)), ModTime: t.mtime}
+	return t.firstID + in.fileID(&in.nodes[inner])
+}
+
+// fileID numbers what is inside after the top: the files in the order of the metainfo, then the
+// folders, so that a file keeps its number should folders ever be counted otherwise.
+func (in *inside) fileID(n *innerNode) uint64 {
+	id := 1 + uint64(n.ordinal)
+	if n.isDir() {
+		id += uint64(len(in.files))
 	}
-	return Attr{Mode: fileMode, Size: n.size, FileID: id, ModTime: t.mtime}
+	return id
 }
 
 func (t *torrent) dir(of Node) (*Dir, error) {
@@ -205,19 +231,19 @@ func (t *torrent) dir(of Node) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &in.nodes[of.inner]
-	if !n.isDir {
+	folder := in.nodes[of.inner].folder
+	if folder == nil {
 		return nil, ErrNotDir
 	}
-	if d := n.dir.Load(); d != nil {
+	if d := folder.dir.Load(); d != nil {
 		return d, nil
 	}
-	entries := make([]Entry, len(n.children))
-	for i, c := range n.children {
+	entries := make([]Entry, len(folder.children))
+	for i, c := range folder.children {
 		entries[i] = Entry{Name: in.nodes[c].name, Node: Node{tree: of.tree, torrent: t, inner: c}}
 	}
 	d := &Dir{entries: entries}
-	n.dir.Store(d)
+	folder.dir.Store(d)
 	return d, nil
 }
 
@@ -230,7 +256,7 @@ func (t *torrent) content(inner int32) (Content, error) {
 		return nil, err
 	}
 	n := &in.nodes[inner]
-	if n.isDir {
+	if n.isDir() {
 		return nil, ErrIsDir
 	}
 	return n.content, nil

@@ -23,10 +23,12 @@
 package tree
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -294,6 +296,9 @@ func CheckName(name string) error {
 // Dir is the listing of a folder at one moment. It never changes.
 type Dir struct {
 	entries []Entry // sorted by name
+
+	ordering sync.Once
+	ordered  []Entry // by file id; see After
 }
 
 // Entry is a name in a folder.
@@ -309,6 +314,18 @@ func newDir(entries []Entry) *Dir {
 
 // Entries returns the listing, sorted by name byte by byte. The caller must not change it.
 func (d *Dir) Entries() []Entry { return d.entries }
+
+// After returns the entries whose file ids are above id, in the order of these. As an entry keeps its
+// file id, whoever remembers that of the last one he saw can go on with another listing of the same
+// folder, and misses and repeats nothing that is in both. The caller must not change them.
+func (d *Dir) After(id uint64) []Entry {
+	d.ordering.Do(func() {
+		d.ordered = slices.Clone(d.entries)
+		slices.SortFunc(d.ordered, func(a, b Entry) int { return cmp.Compare(a.Node.FileID(), b.Node.FileID()) })
+	})
+	first := sort.Search(len(d.ordered), func(i int) bool { return d.ordered[i].Node.FileID() > id })
+	return d.ordered[first:]
+}
 
 // Lookup finds an entry by name.
 func (d *Dir) Lookup(name string) (Node, bool) {

@@ -24,6 +24,8 @@ var epoch = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 // text is Content that is there at once.
 type text string
 
+func (text) Await(context.Context, int64, int) error { return nil }
+
 func (s text) Ready(int64, int) bool { return true }
 
 func (s text) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
@@ -157,6 +159,23 @@ func TestAttr(t *testing.T) {
 			t.Errorf("%s and %s have the file id %d", path, other, n.Attr().FileID)
 		}
 		ids[n.Attr().FileID] = path
+	}
+}
+
+func TestInfohash(t *testing.T) {
+	want := map[string]Infohash{
+		"/films/Sintel": hash(1), "/films/Sintel/subs/en.srt": hash(1), "/films/bunny.mp4": hash(2), "/data sets/numbers.csv": hash(3),
+	}
+	tr := sampleTree(t)
+	for path, want := range want {
+		if got, ok := mustWalk(t, tr, path).Infohash(); !ok || got != want {
+			t.Errorf("%s: %x, %t; want %x", path, got, ok, want)
+		}
+	}
+	for _, path := range []string{"/", "/films"} {
+		if got, ok := mustWalk(t, tr, path).Infohash(); ok {
+			t.Errorf("%s: %x, want none", path, got)
+		}
 	}
 }
 

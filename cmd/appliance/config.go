@@ -21,6 +21,9 @@ import (
 	"shoal/torrents"
 )
 
+// off turns off what has an address.
+const off = "off"
+
 // prefix begins the name of every variable.
 const prefix = "SHOAL_"
 
@@ -29,15 +32,14 @@ const prefix = "SHOAL_"
 // table of it, which a test compares with this.
 //
 // A field with the tag `later` is not honoured yet. With "warn" it is accepted with a warning; with
-// "refuse" it is a mistake to set it, as who sets it counts on being protected by it. The value in the
-// tag `unless` is honoured already.
+// "refuse" it is a mistake to set it, as who sets it counts on being protected by it.
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"./data"`
 	CacheDir   string   `env:"CACHE_DIR"` // $DATA_DIR/cache if empty
 	CacheLimit byteSize `env:"CACHE_LIMIT" envDefault:"20GiB" later:"warn"`
 
 	NFSAddr     string         `env:"NFS_ADDR" envDefault:":2049"`
-	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111" later:"warn" unless:"off"`
+	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111"`
 	NFSAllow    []netip.Prefix `env:"NFS_ALLOW" envDefault:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"`
 	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
 	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
@@ -144,7 +146,7 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 			vars[name] = trimList(vars[name])
 		}
 		switch vars[name] {
-		case "", field.Tag.Get("envDefault"), field.Tag.Get("unless"):
+		case "", field.Tag.Get("envDefault"):
 			continue
 		}
 		switch field.Tag.Get("later") {
@@ -237,6 +239,9 @@ func (c *Config) check() []string {
 		if err := checkAddr(addr); err != nil {
 			mistake(name, "%q has to be host:port or :port: %v", addr, err)
 		}
+	}
+	if err := checkAddr(c.PortmapAddr); err != nil && c.PortmapAddr != off {
+		mistake("PORTMAP_ADDR", "%q has to be host:port, :port or off: %v", c.PortmapAddr, err)
 	}
 	for _, peer := range c.BTPeers {
 		if err := checkAddr(peer); err != nil {

@@ -502,10 +502,10 @@ func TestTrimList(t *testing.T) {
 	}
 }
 
-// TestUnless has a value of a variable without effect that is honoured all the same.
-func TestUnless(t *testing.T) {
-	cfg, mistakes := parseConfig([]string{"SHOAL_PORTMAP_ADDR=off"})
-	if len(mistakes) > 0 || len(cfg.warnings) > 0 {
-		t.Errorf("no portmapper was asked for, and there is none; but: %q, %q", mistakes, cfg.warnings)
+func TestPortmapAddr(t *testing.T) {
+	for value, want := range map[string]int{"off": 0, ":111": 0, "127.0.0.1:1111": 0, "111": 1, "none": 1, ":x": 1} {
+		if _, mistakes := parseConfig([]string{"SHOAL_PORTMAP_ADDR=" + value}); len(mistakes) != want {
+			t.Errorf("%q: %q, want %d mistakes", value, mistakes, want)
+		}
 	}
 }

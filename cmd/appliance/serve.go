@@ -109,15 +109,21 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 	if err != nil {
 		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
 	}
-	export, err := nfsfs.Listen(cfg.NFSAddr, nfsfs.Options{
-		Tree: names, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait, Logger: log,
+	portmap := cfg.PortmapAddr
+	if portmap == off {
+		portmap = ""
+	}
+	export, err := nfsfs.Listen(ctx, cfg.NFSAddr, nfsfs.Options{
+		Tree: names, Portmap: portmap, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait,
+		Space: space(cfg.CacheDir, log), Logger: log,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
 	}
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
-			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath, Logger: log,
+			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
@@ -140,16 +146,19 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 		if err := site.Shutdown(grace); err != nil {
 			_ = site.Close() // ends what is still under way
 		}
-		return export.Close()
+		return export.Close() //nolint:contextcheck // ctx has ended, and closing has limits of its own
 	})
-	port := export.Addr().(*net.TCPAddr).Port
 	log.Info("serving", "http", web.Addr().String(), "nfs", export.Addr().String())
-	log.Info("mount it", "command", mountCommand(port))
+	log.Info("mount it", "command", mountCommand(export))
 	return group.Wait()
 }
 
 // mountCommand is what a person types on another machine.
-func mountCommand(port int) string {
+func mountCommand(export *nfsfs.Server) string {
+	if export.Portmapped() {
+		return "mount -t nfs HOST:/ /mnt"
+	}
+	port := export.Addr().Port
 	return fmt.Sprintf("mount -t nfs -o nfsvers=3,tcp,nolock,port=%[1]d,mountport=%[1]d HOST:/ /mnt", port)
 }
 

@@ -1,18 +1,10 @@
 package rpc
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-)
 
-// Programs and versions that the appliance speaks.
-const (
-	ProgramNFS   = 100003
-	ProgramMount = 100005
-
-	VersionNFS   = 3
-	VersionMount = 3
+	"shoal/nfsfs/xdr"
 )
 
 const (
@@ -24,119 +16,169 @@ const (
 	replyAccepted = 0
 	replyDenied   = 1
 
-	acceptSuccess      = 0
-	acceptProgUnavail  = 1
-	acceptProgMismatch = 2
-	acceptProcUnavail  = 3
-	acceptGarbageArgs  = 4
-
 	rejectMismatch = 0
 	rejectAuth     = 1
-
-	authTooWeak = 5
 
 	// maxAuth is the longest credential or verifier (RFC 5531, section 8.2).
 	maxAuth = 400
 )
 
+// Flavors of credentials (RFC 5531, section 8.2; AUTH_SYS was AUTH_UNIX).
+const (
+	AuthNone = 0
+	AuthSys  = 1
+)
+
+// Status says how a call ended: with a result, or why there is none.
+type Status uint32
+
+// What a reply says in accept_stat (RFC 5531, section 9).
+const (
+	Success              Status = 0
+	ProgramUnavailable   Status = 1
+	ProgramMismatch      Status = 2
+	ProcedureUnavailable Status = 3
+	GarbageArgs          Status = 4
+	SystemError          Status = 5
+)
+
+// What is no accept_stat: no reply yet or at all, and replies that deny a call.
+const (
+	// Deferred says that the reply comes later (Call.Later).
+	Deferred Status = 1<<16 + iota
+	// Dropped says that there is none.
+	Dropped
+	// TooWeak denies the call to a client that may not make it (AUTH_TOOWEAK).
+	TooWeak
+	// BadCredential denies it for a credential that is malformed or of another flavor (AUTH_BADCRED).
+	BadCredential
+	// otherVersion denies it for its RPC version (RPC_MISMATCH).
+	otherVersion
+)
+
+// authStatus is the auth_stat of statuses that deny (RFC 5531, section 9).
+var authStatus = map[Status]uint32{BadCredential: 1, TooWeak: 5}
+
 var (
 	// ErrCall is returned for a record that is no call: there is no reply to give.
 	ErrCall = errors.New("not a call")
-	// ErrVersion is returned for a call of another RPC version. It is answered by Mismatch.
-	ErrVersion = errors.New("other RPC version")
+	// errVersion is returned for a call of another RPC version.
+	errVersion = errors.New("other RPC version")
 )
 
-// Call is the header of a call.
-type Call struct {
-	XID                uint32
-	Program, Ver, Proc uint32
-	// Args is where the arguments begin in the record.
-	Args int
+// Header is how a call begins.
+type Header struct {
+	XID                    uint32
+	Program, Version, Proc uint32
+	Flavor                 uint32
+	Credential             []byte // its body; points into the record
 }
 
-// ParseCall reads the header of a call. With ErrVersion the XID is set.
-func ParseCall(record []byte) (Call, error) {
-	const fixed = 24 // xid, type, rpcvers, prog, vers, proc
-	if len(record) < fixed {
-		return Call{}, fmt.Errorf("%w: %d bytes", ErrCall, len(record))
+// headerSize is that of the words of fixed length at the front of a call.
+const headerSize = 24
+
+// parseCall takes the header off a record, and returns the arguments behind it. With errVersion the
+// XID is set.
+func parseCall(record []byte) (h Header, args []byte, err error) {
+	d := xdr.NewDecoder(record)
+	if len(record) < headerSize {
+		return h, nil, fmt.Errorf("%w: %d bytes", ErrCall, len(record))
 	}
-	word := func(i int) uint32 { return binary.BigEndian.Uint32(record[4*i:]) }
-	if word(1) != messageCall {
-		return Call{}, fmt.Errorf("%w: message type %d", ErrCall, word(1))
+	h.XID = d.Uint32()
+	if kind := d.Uint32(); kind != messageCall {
+		return h, nil, fmt.Errorf("%w: message type %d", ErrCall, kind)
 	}
-	c := Call{XID: word(0), Program: word(3), Ver: word(4), Proc: word(5), Args: fixed}
-	if word(2) != version {
-		return c, fmt.Errorf("%w: %d", ErrVersion, word(2))
+	if v := d.Uint32(); v != version {
+		return h, nil, fmt.Errorf("%w: %d", errVersion, v)
 	}
-	for _, what := range []string{"credential", "verifier"} {
-		rest := record[c.Args:]
-		if len(rest) < 8 {
-			return Call{}, fmt.Errorf("%w: the %s is cut off", ErrCall, what)
-		}
-		n := binary.BigEndian.Uint32(rest[4:])
-		if n > maxAuth || Padded(int(n)) > len(rest)-8 {
-			return Call{}, fmt.Errorf("%w: a %s of %d bytes", ErrCall, what, n)
-		}
-		c.Args += 8 + Padded(int(n))
+	h.Program, h.Version, h.Proc = d.Uint32(), d.Uint32(), d.Uint32()
+	h.Flavor, h.Credential = d.Uint32(), d.Opaque(maxAuth)
+	d.Uint32() // the verifier: AUTH_NONE and AUTH_SYS have none
+	d.Opaque(maxAuth)
+	if d.Err() != nil {
+		return h, nil, fmt.Errorf("%w: a credential or verifier that is cut off or too long", ErrCall)
 	}
-	return c, nil
+	return h, d.Rest(), nil
 }
 
-// Padded returns n rounded up to the 4 bytes that XDR aligns to (RFC 4506, section 3).
-func Padded(n int) int { return (n + 3) &^ 3 }
-
-// AppendCall appends the header of a call without credentials.
-func AppendCall(b []byte, c Call) []byte {
-	return words(b, c.XID, messageCall, version, c.Program, c.Ver, c.Proc, 0, 0, 0, 0)
+// AppendCall appends a call without its arguments. The credential is that of nobody in particular.
+func AppendCall(b []byte, h Header) []byte {
+	b = xdr.AppendWords(b, h.XID, messageCall, version, h.Program, h.Version, h.Proc)
+	b = xdr.AppendOpaque(xdr.AppendUint32(b, h.Flavor), h.Credential)
+	return xdr.AppendWords(b, AuthNone, 0)
 }
 
-// ReplyXID returns the XID of a reply that was accepted and succeeded, whatever its result.
-func ReplyXID(record []byte) (uint32, error) {
-	if len(record) < 24 {
-		return 0, fmt.Errorf("a reply of %d bytes", len(record))
+// ParseReply returns the XID of a reply and its result, or an error if the call did not succeed.
+func ParseReply(record []byte) (xid uint32, result []byte, err error) {
+	d := xdr.NewDecoder(record)
+	xid = d.Uint32()
+	kind, stat := d.Uint32(), d.Uint32()
+	switch {
+	case d.Err() != nil || kind != messageReply:
+		return 0, nil, fmt.Errorf("%d bytes are no reply", len(record))
+	case stat != replyAccepted:
+		return xid, nil, fmt.Errorf("the call was denied (%d, %d)", d.Uint32(), d.Uint32())
 	}
-	word := func(i int) uint32 { return binary.BigEndian.Uint32(record[4*i:]) }
-	if word(1) != messageReply || word(2) != replyAccepted || word(5) != acceptSuccess {
-		return 0, fmt.Errorf("the call was not accepted (%d, %d, %d)", word(1), word(2), word(5))
+	d.Uint32()
+	d.Opaque(maxAuth)
+	if stat := Status(d.Uint32()); d.Err() != nil || stat != Success {
+		return xid, nil, fmt.Errorf("the call was not accepted (%d)", stat)
 	}
-	return word(0), nil
+	return xid, d.Rest(), nil
 }
 
-// Success begins a reply whose result the caller appends.
-func (c Call) Success() []byte { return c.accepted(acceptSuccess) }
-
-// ProgramUnavailable says that there is no such program here.
-func (c Call) ProgramUnavailable() []byte { return c.accepted(acceptProgUnavail) }
-
-// ProgramMismatch says that the program is here in the versions low to high only.
-func (c Call) ProgramMismatch(low, high uint32) []byte {
-	return words(c.accepted(acceptProgMismatch), low, high)
-}
-
-// ProcedureUnavailable says that the program has no such procedure.
-func (c Call) ProcedureUnavailable() []byte { return c.accepted(acceptProcUnavail) }
-
-// GarbageArgs says that the arguments cannot be decoded.
-func (c Call) GarbageArgs() []byte { return c.accepted(acceptGarbageArgs) }
-
-// Mismatch says that only RPC version 2 is spoken here.
-func (c Call) Mismatch() []byte {
-	return words(nil, c.XID, messageReply, replyDenied, rejectMismatch, version, version)
-}
-
-// TooWeak denies the call: the client may not use the program.
-func (c Call) TooWeak() []byte {
-	return words(nil, c.XID, messageReply, replyDenied, rejectAuth, authTooWeak)
-}
-
-// accepted begins an accepted reply, with the verifier AUTH_NONE.
-func (c Call) accepted(stat uint32) []byte {
-	return words(nil, c.XID, messageReply, replyAccepted, 0, 0, stat)
-}
-
-func words(b []byte, list ...uint32) []byte {
-	for _, w := range list {
-		b = binary.BigEndian.AppendUint32(b, w)
+// appendReply appends a reply as far as the result. The versions are for ProgramMismatch.
+func appendReply(b []byte, xid uint32, s Status, low, high uint32) []byte {
+	b = xdr.AppendWords(b, xid, messageReply)
+	switch s {
+	case otherVersion:
+		return xdr.AppendWords(b, replyDenied, rejectMismatch, version, version)
+	case TooWeak, BadCredential:
+		return xdr.AppendWords(b, replyDenied, rejectAuth, authStatus[s])
+	}
+	b = xdr.AppendWords(b, replyAccepted, AuthNone, 0, uint32(s))
+	if s == ProgramMismatch {
+		b = xdr.AppendWords(b, low, high)
 	}
 	return b
+}
+
+// Identity is who a client says it acts for (AUTH_SYS; RFC 5531, appendix A). Nothing proves it.
+type Identity struct {
+	Machine  string
+	UID, GID uint32
+}
+
+// Limits of AUTH_SYS.
+const (
+	maxMachine = 255
+	maxGroups  = 16
+)
+
+// Identity returns who the call claims to be of; nobody (RFC 1813's -2) for AUTH_NONE.
+func (h *Header) Identity() (Identity, error) {
+	if h.Flavor == AuthNone {
+		return Identity{UID: ^uint32(1), GID: ^uint32(1)}, nil
+	}
+	d := xdr.NewDecoder(h.Credential)
+	d.Uint32() // a stamp
+	id := Identity{Machine: d.String(maxMachine), UID: d.Uint32(), GID: d.Uint32()}
+	return id, d.Err()
+}
+
+// checkCredential says whether the credential is of a flavor that is spoken here, and well-formed.
+func (h *Header) checkCredential() bool {
+	if h.Flavor != AuthSys {
+		return h.Flavor == AuthNone
+	}
+	d := xdr.NewDecoder(h.Credential)
+	d.Uint32()
+	d.Opaque(maxMachine)
+	d.Uint64() // user and group
+	n := d.Uint32()
+	if n > maxGroups {
+		return false
+	}
+	d.Fixed(4 * int(n))
+	return d.Err() == nil && len(d.Rest()) == 0
 }

@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # Programs for the guest, in /sbin and /bin; all others are busybox's.
 nfs_programs=(sbin/mount.nfs sbin/umount.nfs sbin/rpcbind sbin/rpc.statd sbin/sm-notify sbin/showmount
   usr/sbin/nfsstat usr/bin/rpcinfo)
-host_programs=(mount umount flock find xargs sha256sum dd stat ls du df timeout)
+host_programs=(dash mount umount flock find xargs sha256sum dd stat ls du df timeout)
 # Their packages, with the libraries that a small Debian lacks.
 packages=(busybox-static nfs-common rpcbind netbase libtirpc-common libtirpc3 libwrap0 libkeyutils1
   libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libcom-err2)
@@ -68,6 +68,7 @@ add_programs() {
   done
   for name in "${nfs_programs[@]}"; do cp "unpacked/$name" root/sbin/; done
   for name in "${host_programs[@]}"; do cp --remove-destination "$(type -P "$name")" root/bin/; done
+  ln -sf dash root/bin/sh # busybox's shell runs its own mount, whatever PATH says
   ln -s mount.nfs root/sbin/mount.nfs4
   ln -s ../bin/busybox root/sbin/modprobe # where the kernel looks, when it wants a module itself
 }

@@ -26,6 +26,10 @@
 // guest's own that begin with "==="; the kernel's messages are apart, in [VM.KernelLog]. To synchronise
 // with a test, a job prints a line for [VM.WaitLine] and reads one, with "read -r line", from [VM.Send].
 //
+// Programs of a test's own come along with [WithFile]; they have to be static. With [OnTap] the guest is a
+// machine of its own on a network of the test's, which the host can call; without, it is one behind
+// address translation.
+//
 // A hard mount survives its server: after outages of up to 90 s (none longer was tried) the client had
 // connected again within three seconds of the server's return.
 //
@@ -86,6 +90,13 @@ func Require(tb testing.TB) *Image {
 	return image
 }
 
+// Prepare builds the image, if this machine has none, for the processes that this one starts, which may
+// have no network to download packages from.
+func Prepare() error {
+	_, err := built()
+	return err
+}
+
 var built = sync.OnceValues(build)
 
 func build() (*Image, error) {
@@ -143,9 +154,9 @@ func runBuildScript(dir string) error {
 	return nil
 }
 
-// withJob writes the file from which a VM starts: the image's memory disk, and behind it a second, tiny
-// archive with the job, which the kernel unpacks over the first.
-func (image *Image) withJob(path, job string) error {
+// withFiles writes the file from which a VM starts: the image's memory disk, and behind it archives with
+// the job and more, which the kernel unpacks over the first.
+func (image *Image) withFiles(path string, files []file) error {
 	from, err := os.Open(image.initrd)
 	if err != nil {
 		return err
@@ -156,12 +167,16 @@ func (image *Image) withJob(path, job string) error {
 		return err
 	}
 	_, err = io.Copy(to, from)
-	return errors.Join(err, writeArchive(to, "job.sh", job), to.Close())
+	for _, f := range files {
+		err = errors.Join(err, writeArchive(to, f.name, f.content))
+	}
+	return errors.Join(err, to.Close())
 }
 
-// writeArchive writes a compressed cpio archive ("newc") of one file, the form the kernel takes.
+// writeArchive writes a compressed cpio archive ("newc") of one file that may be run, the form the kernel
+// takes.
 func writeArchive(w io.Writer, name, content string) error {
-	const regularFile = 0o100644
+	const regularFile = 0o100755
 	compressed := gzip.NewWriter(w)
 	for _, entry := range []struct {
 		mode          int

@@ -55,6 +55,7 @@ func TestJob(t *testing.T) {
 	vm := image.Start(t, `
 		echo hello; read -r line; echo "heard $line"
 		cat /proc/filesystems | grep nfs; sha256sum </dev/null
+		mount --version; sh -c 'umount --version'; du --version | head -n 1
 		head -c 300000 /dev/zero | tr '\0' x; echo
 		(exit 7)`)
 	ctx := deadline(t)
@@ -72,6 +73,7 @@ func TestJob(t *testing.T) {
 	for _, want := range []string{
 		"\nheard ahoy  there\n",
 		"nodev\tnfs\n",
+		"\nmount from util-linux", "\numount from util-linux", "\ndu (GNU coreutils)",
 		fmt.Sprintf("\n%x  -\n", sha256.Sum256(nil)),
 		"\n" + strings.Repeat("x", 300000) + "\n",
 	} {

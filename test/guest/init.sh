@@ -30,6 +30,6 @@ ip -6 address add fec0::15/64 dev eth0
 ulimit -n 4096
 cd /root
 echo "=== guest up after $(cut -d ' ' -f 1 /proc/uptime) s"
-sh /job.sh
+/bin/sh /job.sh
 echo "=== guest done, status $?"
 poweroff -f

@@ -32,14 +32,41 @@ type VM struct {
 	exit      error         // of QEMU; only to be read after ended
 }
 
+// Option is something that a VM has and others have not.
+type Option func(*settings)
+
+// settings are what options set.
+type settings struct {
+	network string // of QEMU's option -netdev
+	files   []file
+}
+
+// file is one that the guest finds in its memory disk.
+type file struct{ name, content string }
+
+// WithFile puts a file, that may be run, into the guest's root, beside its folders: programs are in bin.
+func WithFile(name string, content []byte) Option {
+	return func(s *settings) { s.files = append(s.files, file{name, string(content)}) }
+}
+
+// OnTap connects the guest to a TAP interface of the host. The guest's address is 10.0.2.15/24 as ever,
+// and what the host has there is for the test to say.
+func OnTap(name string) Option {
+	return func(s *settings) { s.network = "tap,id=net,script=no,downscript=no,ifname=" + name }
+}
+
 // Start boots the image with the shell script job and returns while it boots. The VM ends with the job;
 // when the test ends earlier, or comes near the time limit of go test, it is killed. After a failed test
 // the end of its console and the kernel's messages are logged.
-func (image *Image) Start(tb testing.TB, job string) *VM {
+func (image *Image) Start(tb testing.TB, job string, options ...Option) *VM {
 	tb.Helper()
+	set := settings{network: "user,id=net", files: []file{{"job.sh", job}}}
+	for _, o := range options {
+		o(&set)
+	}
 	dir := tb.TempDir()
 	initrd := filepath.Join(dir, "initrd.gz")
-	if err := image.withJob(initrd, job); err != nil {
+	if err := image.withFiles(initrd, set.files); err != nil {
 		tb.Fatalf("memory disk of the guest: %v", err)
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), lifeEnd(tb))
@@ -48,7 +75,7 @@ func (image *Image) Start(tb testing.TB, job string) *VM {
 		kill:      cancel,
 		ended:     make(chan struct{}),
 	}
-	if err := vm.launch(ctx, image.kernel, initrd); err != nil {
+	if err := vm.launch(ctx, image.kernel, initrd, set.network); err != nil {
 		cancel()
 		tb.Fatalf("start of QEMU: %v", err)
 	}
@@ -73,14 +100,14 @@ func lifeEnd(tb testing.TB) time.Time {
 	return time.Now().Add(time.Hour)
 }
 
-func (vm *VM) launch(ctx context.Context, kernel, initrd string) error {
+func (vm *VM) launch(ctx context.Context, kernel, initrd, network string) error {
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
 		"-nodefaults", "-display", "none", "-no-reboot",
 		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 earlyprintk=serial,ttyS0 quiet panic=-1 no_timer_check",
 		"-serial", "file:"+vm.kernelLog,
 		"-device", "virtio-serial-pci", "-chardev", "stdio,id=job,signal=off", "-device", "virtconsole,chardev=job",
-		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=")
+		"-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
 	cmd.Stdout, cmd.Stderr = &vm.console, &vm.console
 	cmd.WaitDelay = 5 * time.Second
 	// The kernel kills QEMU even when the test process dies without its cleanup.

@@ -56,8 +56,14 @@ func Require(tb testing.TB) {
 	if testing.Short() {
 		tb.Skip("runs transmission-daemon: left out with -short")
 	}
-	debian.Install(tb, "transmission-daemon", "transmission-cli", "python3-libtorrent")
+	debian.Install(tb, packages...)
 }
+
+// Prepare installs the programs of this package for the processes that this one starts, which may have
+// no network to download packages from.
+func Prepare() error { return debian.Ensure(packages...) }
+
+var packages = []string{"transmission-daemon", "transmission-cli", "python3-libtorrent"}
 
 // Daemon is one transmission-daemon. Its methods are for the test's own goroutine.
 type Daemon struct {

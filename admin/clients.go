@@ -1,0 +1,70 @@
+package admin
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"shoal/torrents"
+)
+
+// Client is a machine that has made NFS calls.
+type Client struct {
+	Addr        netip.Addr `json:"address"`
+	Machine     string     `json:"machine"` // what it calls itself; may be empty
+	Connections int        `json:"connections"`
+	Mounts      []Mount    `json:"mounts"` // as far as it told
+	Calls       uint64     `json:"calls"`
+	BytesRead   uint64     `json:"bytes_read"`
+	FirstSeen   time.Time  `json:"first_seen"`
+	LastSeen    time.Time  `json:"last_seen"`
+}
+
+// Mount is a folder that a client has mounted.
+type Mount struct {
+	Path  string    `json:"path"`
+	Since time.Time `json:"since"`
+}
+
+// Reader is a client that reads a file.
+type Reader struct {
+	Client    netip.Addr        `json:"client"`
+	Path      string            `json:"path"` // from the root down, as it is now
+	Infohash  torrents.Infohash `json:"infohash"`
+	Size      int64             `json:"size"`
+	Offset    int64             `json:"offset"`     // behind the last byte that it got
+	BytesRead uint64            `json:"bytes_read"` // of this file
+	Since     time.Time         `json:"since"`
+	LastRead  time.Time         `json:"last_read"`
+}
+
+func (s *server) registerClients(api *mux.Router) {
+	api.HandleFunc("/clients", s.listClients).Methods(http.MethodGet, http.MethodHead)
+	api.HandleFunc("/readers", s.listReaders).Methods(http.MethodGet, http.MethodHead)
+}
+
+func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
+	list := struct {
+		Clients []Client `json:"clients"`
+	}{Clients: []Client{}}
+	for _, c := range s.clients() {
+		if c.Mounts == nil {
+			c.Mounts = []Mount{}
+		}
+		list.Clients = append(list.Clients, c)
+	}
+	writeJSON(w, http.StatusOK, "application/json", list)
+}
+
+func (s *server) listReaders(w http.ResponseWriter, _ *http.Request) {
+	list := struct {
+		Readers []Reader `json:"readers"`
+	}{Readers: []Reader{}}
+	list.Readers = append(list.Readers, s.readers()...)
+	writeJSON(w, http.StatusOK, "application/json", list)
+}
+
+// serveMetrics answers Prometheus.
+func (s *server) serveMetrics(w http.ResponseWriter, r *http.Request) { s.metrics.ServeHTTP(w, r) }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"shoal/admin"
+	"shoal/nfsfs"
+	"shoal/torrents"
+)
+
+// What the export knows of its clients, as the admin site shows it: neither knows the other.
+
+// clients returns a function that lists the export's clients.
+func clients(export *nfsfs.Server) func() []admin.Client {
+	return func() []admin.Client {
+		mounts := make(map[netip.Addr][]admin.Mount)
+		for _, m := range export.Mounts() {
+			mounts[m.Client] = append(mounts[m.Client], admin.Mount{Path: m.Path, Since: m.Since})
+		}
+		var list []admin.Client
+		for _, c := range export.Clients() {
+			list = append(list, admin.Client{
+				Addr: c.Addr, Machine: c.Machine, Connections: c.Connections, Mounts: mounts[c.Addr],
+				Calls: c.Calls, BytesRead: c.BytesRead, FirstSeen: c.First, LastSeen: c.Last,
+			})
+		}
+		return list
+	}
+}
+
+// readers returns a function that lists who reads what of the export.
+func readers(export *nfsfs.Server) func() []admin.Reader {
+	return func() []admin.Reader {
+		var list []admin.Reader
+		for _, r := range export.Readers() {
+			ih, _ := r.Node.Infohash() // nothing but torrents has files
+			list = append(list, admin.Reader{
+				Client: r.Client, Path: "/" + strings.Join(r.Node.Path(), "/"), Infohash: torrents.Infohash(ih),
+				Size: r.Node.Attr().Size, Offset: r.Offset, BytesRead: r.BytesRead, Since: r.First, LastRead: r.Last,
+			})
+		}
+		return list
+	}
+}
+
+// metrics returns what Prometheus is told: of the export, this process and this build.
+func metrics(export *nfsfs.Server, log *slog.Logger) http.Handler {
+	b := thisBuild()
+	about := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "shoal_build_info", Help: "1, with the build of Shoal as labels.",
+		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": b.goVersion},
+	})
+	about.Set(1)
+	// Not the default registry, to which any package may add what it likes.
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		export, about, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)})
+}
