@@ -61,7 +61,11 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 	exit $$status
 
 .PHONY: bench
-bench: ## run the benchmarks once; for benchstat, run it several times into files
+bench: ## measure Shoal beside nfs-ganesha, on this machine, now; wants root and a quiet machine
+	go run ./test/bench
+
+.PHONY: microbench
+microbench: ## run the benchmarks of single functions; for benchstat, run it several times into files
 	go test -run '^$$' -bench . -benchmem -count=1 ./...
 
 # Go's race detector is linked by a C compiler; nothing else needs one.

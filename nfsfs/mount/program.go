@@ -7,6 +7,7 @@ package mount
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 
 	"shoal/nfsfs/rpc"
@@ -117,23 +118,14 @@ func (s *Server) find(call *rpc.Call, path string) (tree.Node, uint32) {
 	if !call.Allowed {
 		return tree.Node{}, statusAccess
 	}
-	n := s.tree.Root()
-	for _, name := range split(path) {
-		dir, err := n.Dir()
-		switch {
-		case errors.Is(err, tree.ErrNotDir):
-			return n, statusNotDir
-		case err != nil:
-			return n, statusIO
-		}
-		child, ok := dir.Lookup(name)
-		if !ok {
-			return n, statusNoEnt
-		}
-		n = child
-	}
-	if !n.IsDir() {
+	n, err := s.tree.Walk(split(path)...)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return n, statusNoEnt
+	case errors.Is(err, tree.ErrNotDir), err == nil && !n.IsDir():
 		return n, statusNotDir
+	case err != nil:
+		return n, statusIO
 	}
 	return n, statusOK
 }

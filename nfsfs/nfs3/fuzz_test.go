@@ -68,7 +68,6 @@ func FuzzNFS(f *testing.F) {
 		if proc == procReaddir || proc == procReaddirplus {
 			checkPageSize(t, proc, args, r)
 		}
-		p.forget()
 	})
 }
 

@@ -131,7 +131,7 @@ func (o *onDisk) Extent(off int64, n int) (*os.File, int64, func(error), bool) {
 type parked struct {
 	awaits chan struct{} // one for each Await that has begun
 	come   chan error    // what an Await returns
-	ended  chan error    // the cause that ended the context of an Await
+	ended  chan error    // the cause that ended the context of an Await; there is room for some only
 	read   func(p []byte) (int, error)
 }
 
@@ -150,23 +150,19 @@ func newParked() *parked {
 func (*parked) Ready(int64, int) bool { return false }
 
 func (c *parked) Await(ctx context.Context, _ int64, _ int) error {
-	c.awaits <- struct{}{}
+	select {
+	case c.awaits <- struct{}{}:
+	default: // nobody looks
+	}
 	select {
 	case err := <-c.come:
 		return err
 	case <-ctx.Done():
-		c.ended <- context.Cause(ctx)
-		return ctx.Err()
-	}
-}
-
-// forget forgets what was announced, so that there is room for more.
-func (c *parked) forget() {
-	for len(c.awaits)+len(c.ended) > 0 {
 		select {
-		case <-c.awaits:
-		case <-c.ended:
+		case c.ended <- context.Cause(ctx):
+		default:
 		}
+		return ctx.Err()
 	}
 }
 

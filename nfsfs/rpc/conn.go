@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/nfsfs/xdr"
@@ -17,7 +18,7 @@ import (
 const (
 	// flushSize is how many bytes of replies are gathered before they are sent, while there are more
 	// calls to answer.
-	flushSize = 256 << 10
+	flushSize = 32 << 10
 	// keptOut is the largest buffer for replies that is used again.
 	keptOut = 2 << 20
 )
@@ -39,12 +40,14 @@ type conn struct {
 	calls   *reader
 
 	// ctx ends when the client has hung up, or Close begins.
-	ctx  context.Context //nolint:containedctx // the life of the connection, which many calls share
-	gone chan struct{}   // closed when there is nobody to reply to
-	end  func()          // closes gone and the connection
+	ctx    context.Context //nolint:containedctx // the life of the connection, which many calls share
+	cancel context.CancelCauseFunc
+	gone   chan struct{} // closed when there is nobody to reply to
+	end    func()        // closes gone and the connection, and ends ctx
 
 	deferred sync.WaitGroup
 	waiting  chan struct{} // one for each call in Later
+	active   atomic.Int64  // when something was last sent, in nanoseconds of Unix time
 
 	// turn has room for one: for whoever sends. No lock, as waiting for it ends with gone.
 	turn chan struct{}
@@ -63,6 +66,7 @@ func newConn(s *Server, tcp *net.TCPConn) (*conn, error) {
 		client: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr()),
 		gone: make(chan struct{}), turn: make(chan struct{}, 1), waiting: make(chan struct{}, maxConnWaiting),
 	}
+	c.active.Store(time.Now().UnixNano())
 	c.allowed = s.opts.Allowed(c.client.Addr())
 	limit := maxRecord
 	if !c.allowed {
@@ -72,8 +76,10 @@ func newConn(s *Server, tcp *net.TCPConn) (*conn, error) {
 		limit: limit, wait: recordTime, idle: s.opts.Idle, large: s.large,
 		busy: func() bool { return len(c.waiting) > 0 },
 	})
+	c.ctx, c.cancel = context.WithCancelCause(s.serving)
 	c.end = sync.OnceFunc(func() {
 		close(c.gone)
+		c.cancel(errGone)
 		_ = tcp.Close()
 	})
 	return c, nil
@@ -81,11 +87,9 @@ func newConn(s *Server, tcp *net.TCPConn) (*conn, error) {
 
 // serve answers calls until the connection ends.
 func (c *conn) serve() {
-	ctx, cancel := context.WithCancelCause(c.server.serving)
-	c.ctx = ctx
 	// In this order: nobody waits any more, nothing is being sent, and all is said.
 	defer c.deferred.Wait()
-	defer cancel(errGone)
+	defer c.cancel(errGone)
 	err := c.answerAll()
 	if err != nil && !errors.Is(err, io.EOF) {
 		c.server.opts.Logger.Debug("a connection ended", "client", c.client.String(), "err", err)
@@ -205,6 +209,7 @@ func (c *conn) flush() error {
 // extend gives the client its time to receive what is sent next.
 func (c *conn) extend() error {
 	now := time.Now()
+	c.active.Store(now.UnixNano())
 	if c.deadline.Sub(now) > writeTime/2 {
 		return nil // rather a little less than a system call for each batch
 	}

@@ -18,8 +18,8 @@ const (
 	// lastFragment marks the last fragment of a record (RFC 5531, section 11).
 	lastFragment = 1 << 31
 	markSize     = 4
-	// bufferSize holds some hundred calls, and is all the memory that an idle connection keeps.
-	bufferSize = 16 << 10
+	// bufferSize holds 64 calls, and is most of what an idle connection takes.
+	bufferSize = 8 << 10
 )
 
 // ErrRecord is returned for a stream that is no sequence of records within the limit.
@@ -129,6 +129,10 @@ func (r *reader) peek() ([]byte, error) {
 func (r *reader) assemble(ctx context.Context, use func([]byte) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.wait)
 	defer cancel()
+	// What cannot become a record needs no memory.
+	if mark, _ := r.buf.Peek(markSize); int64(binary.BigEndian.Uint32(mark)&^lastFragment) > int64(r.opts.limit) {
+		return fmt.Errorf("%w: longer than %d bytes", ErrRecord, r.opts.limit)
+	}
 	if err := r.opts.large.Acquire(ctx, int64(r.opts.limit)); err != nil {
 		return fmt.Errorf("too many long records at a time: %w", err)
 	}

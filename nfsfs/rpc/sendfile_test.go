@@ -172,61 +172,73 @@ func TestTailOfSlowClient(t *testing.T) {
 // TestTailFails has files that cannot be sent. What comes of them must be followed by nothing, even if
 // other calls are ready to be answered.
 func TestTailFails(t *testing.T) {
-	const size, length = 10_000, 20_000
-	tests := map[string]struct {
+	tests := []struct {
+		what   string
+		size   int // of the file, and that is less than what is asked for
 		closed bool
 		want   error
-		bytes  int
 	}{
-		"shorter than it was": {false, io.ErrUnexpectedEOF, size},
-		"closed":              {true, nil, 0},
+		{"shorter than it was", 10_000, false, io.ErrUnexpectedEOF},
+		{"shorter than it was", 200_000, false, io.ErrUnexpectedEOF},
+		{"closed", 10_000, true, nil},
+		{"closed", 200_000, true, nil},
 	}
-	for what, test := range tests {
-		for range 50 {
-			file, content := fileOf(t, size)
+	for _, test := range tests {
+		for range 25 {
+			file, content := fileOf(t, test.size)
 			if test.closed {
 				_ = file.Close()
+				content = nil
 			}
-			w := newWaiter()
-			f := newTails(file)
-			tail := func(call *Call, reply []byte) ([]byte, Status) {
-				b, status := f.serve(call, reply)
-				done := call.tail.done
-				call.tail.done = func(err error) {
-					close(w.release) // the calls that wait want to be answered just now
-					time.Sleep(time.Millisecond)
-					done(err)
-				}
-				return b, status
-			}
-			s := start(t, "127.0.0.1:0", testOptions(t, procs{1: echo, 2: tail, 3: w.serve}))
-			c := dial(t, s)
-			for range 5 {
-				c.send(3)
-				receive(t, w.entered)
-			}
-			b, before := c.call(nil, 1, "before")
-			b, _ = c.call(b, 2, rangeArgs(0, length))
-			b, _ = c.call(b, 1, "after")
-			c.write(b)
-			if got := c.expect(before); string(got) != "before" {
-				t.Errorf("before it: %q", got)
-			}
-			got := c.expectEnd()
+			got, err := failingTail(t, file, 2*test.size)
 			// How much of it comes is nobody's business.
 			const head = 4 + 24 + 4
-			if n := len(got) - head; n > test.bytes || n > 0 && !bytes.Equal(got[head:], content[:n]) {
-				t.Fatalf("a file that is %s: %d bytes come, of which at most %d are its own", what, n, test.bytes)
+			if n := len(got) - head; n > len(content) || n > 0 && !bytes.Equal(got[head:], content[:n]) {
+				t.Fatalf("a file that is %s: %d bytes come, of which at most %d are its own", test.what, n, len(content))
 			}
-			if err := receive(t, f.ends); err == nil || test.want != nil && !errors.Is(err, test.want) {
-				t.Errorf("a file that is %s: done is told %v, want %v", what, err, test.want)
-			}
-			eventually(t, patience, "the connection ended", func() bool { return len(s.Connections()) == 0 })
-			if err := s.Close(); err != nil {
-				t.Error(err)
+			if err == nil || test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("a file that is %s: done is told %v, want %v", test.what, err, test.want)
 			}
 		}
 	}
+}
+
+// failingTail asks for so much of a file that is not all there, when other calls wait to be answered at
+// that very moment. It returns what comes until the connection ends, and what done was told.
+func failingTail(t *testing.T, file *os.File, length int) ([]byte, error) {
+	t.Helper()
+	w := newWaiter()
+	f := newTails(file)
+	tail := func(call *Call, reply []byte) ([]byte, Status) {
+		b, status := f.serve(call, reply)
+		done := call.tail.done
+		call.tail.done = func(err error) {
+			close(w.release)
+			time.Sleep(time.Millisecond)
+			done(err)
+		}
+		return b, status
+	}
+	s := start(t, "127.0.0.1:0", testOptions(t, procs{1: echo, 2: tail, 3: w.serve}))
+	c := dial(t, s)
+	for range 5 {
+		c.send(3)
+		receive(t, w.entered)
+	}
+	b, before := c.call(nil, 1, "before")
+	b, _ = c.call(b, 2, rangeArgs(0, length))
+	b, _ = c.call(b, 1, "after")
+	c.write(b)
+	if got := c.expect(before); string(got) != "before" {
+		t.Errorf("before it: %q", got)
+	}
+	got := c.expectEnd()
+	err := receive(t, f.ends)
+	eventually(t, patience, "the connection ended", func() bool { return len(s.Connections()) == 0 })
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	return got, err
 }
 
 // TestTailOfGoneClient has a client hang up, and the server close, while a file is sent.

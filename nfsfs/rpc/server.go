@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -33,16 +32,9 @@ const (
 	// maxStrangerRecord is the longest of a client that is refused whatever it asks for.
 	maxStrangerRecord = 4 << 10
 	// maxLarge is what all calls together may take that do not fit a connection's buffer.
-	maxLarge = 16 << 20
+	maxLarge = 8 << 20
 	// acceptPause is how long to wait before trying again what failed for a passing reason.
 	acceptPause = 100 * time.Millisecond
-	// maxConns is how many connections there may be at a time, and maxAddrConns from one address,
-	// behind which there may be many clients.
-	maxConns     = 1024
-	maxAddrConns = 768
-	// maxStrangers is how many of them may be of clients that are not allowed, so that those keep nobody
-	// out. Each is there only to be told so.
-	maxStrangers = 256
 	// maxWaiting is how many calls may wait at a time, of all clients, and maxConnWaiting of one.
 	maxWaiting     = 4096
 	maxConnWaiting = 512
@@ -103,17 +95,16 @@ type Server struct {
 	waiting chan struct{}  // one for each call in Later
 	large   *semaphore.Weighted
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{} // nil once Close has begun
-	byAddr map[netip.Addr]int
-	// strangers is how many of the connections are of clients that are not allowed.
-	strangers int
+	crowd *crowd
+
+	starting sync.Mutex // held while Serve or Close begins
+	closed   bool
 }
 
 // Listen opens the TCP port, and the UDP port of the same number. Nothing is answered before Serve.
 func Listen(addr string, opts Options) (*Server, error) {
 	s := &Server{
-		opts: opts, conns: make(map[*conn]struct{}), byAddr: make(map[netip.Addr]int),
+		opts: opts, crowd: newCrowd(),
 		waiting: make(chan struct{}, maxWaiting), large: semaphore.NewWeighted(maxLarge),
 	}
 	s.serving, s.endServe = context.WithCancelCause(context.Background())
@@ -160,13 +151,13 @@ func (s *Server) Addr() *net.TCPAddr { return s.tcp.Addr().(*net.TCPAddr) }
 
 // Serve answers calls until Close, and returns nil then.
 func (s *Server) Serve() error {
-	s.mu.Lock()
-	if s.conns != nil { // and so Close does not wait for the group yet
+	s.starting.Lock()
+	if !s.closed { // and so Close does not wait for the group yet
 		for _, k := range s.sockets {
 			s.group.Go(func() { _ = k.serve() })
 		}
 	}
-	s.mu.Unlock()
+	s.starting.Unlock()
 	for {
 		tcp, err := s.tcp.AcceptTCP()
 		switch {
@@ -179,12 +170,19 @@ func (s *Server) Serve() error {
 			continue
 		}
 		c, err := newConn(s, tcp)
-		if err != nil || !s.add(c) {
+		// Close waits for a connection from then on that it is in.
+		if err != nil {
 			_ = tcp.Close()
 			continue
 		}
+		if !s.crowd.add(c, func() { s.group.Add(1) }) {
+			c.end()
+			continue
+		}
 		go func() {
-			defer s.drop(c)
+			defer s.group.Done()
+			defer s.crowd.drop(c)
+			defer c.end()
 			if !c.allowed {
 				s.opts.Logger.Warn("a client that is not allowed connected", "client", c.client.String())
 				// Time enough to be told so, and not to keep others out.
@@ -215,10 +213,10 @@ func (s *Server) Close() error {
 func (s *Server) close() error {
 	s.endServe(ErrClosing)
 	err := s.tcp.Close()
-	s.mu.Lock()
-	conns := s.conns
-	s.conns = nil
-	s.mu.Unlock()
+	s.starting.Lock()
+	s.closed = true
+	s.starting.Unlock()
+	conns := s.crowd.close()
 	for c := range conns {
 		// Ends the reading of calls, for good. Replies can still be written.
 		_ = c.tcp.CloseRead()
@@ -240,48 +238,8 @@ func (s *Server) close() error {
 	return err
 }
 
-// add counts a connection, for which Close waits from then on. It returns false if there are too many, or
-// Close has begun.
-func (s *Server) add(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	addr := c.client.Addr()
-	if s.conns == nil || len(s.conns) >= maxConns || s.byAddr[addr] >= maxAddrConns {
-		return false
-	}
-	if !c.allowed {
-		if s.strangers >= maxStrangers {
-			return false
-		}
-		s.strangers++
-	}
-	s.conns[c] = struct{}{}
-	s.byAddr[addr]++
-	s.group.Add(1)
-	return true
-}
-
-func (s *Server) drop(c *conn) {
-	defer s.group.Done()
-	c.end()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if !c.allowed {
-		s.strangers--
-	}
-	addr := c.client.Addr()
-	if s.byAddr[addr]--; s.byAddr[addr] == 0 {
-		delete(s.byAddr, addr)
-	}
-}
-
 // Connections returns how many connections there are from each address.
-func (s *Server) Connections() map[netip.Addr]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.byAddr)
-}
+func (s *Server) Connections() map[netip.Addr]int { return s.crowd.count() }
 
 // Waiting returns how many calls wait.
 func (s *Server) Waiting() int { return len(s.waiting) }

@@ -221,31 +221,6 @@ func TestAddressLimit(t *testing.T) {
 	again.expect(again.send(0))
 }
 
-// TestConnectionLimit fills the server with connections that are not there.
-func TestConnectionLimit(t *testing.T) {
-	s := start(t, "127.0.0.1:0", testOptions(t, procs{1: echo}))
-	var all []*conn
-	for i := range maxConns {
-		addr := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-		c := &conn{client: netip.AddrPortFrom(addr, 1), allowed: true, end: func() {}}
-		if !s.add(c) {
-			t.Fatalf("no room for connection %d", i)
-		}
-		all = append(all, c)
-	}
-	if got := dial(t, s).expectEnd(); len(got) > 0 {
-		t.Errorf("one more gets %x", got)
-	}
-	for _, c := range all {
-		s.drop(c)
-	}
-	if got := s.Connections(); len(got) > 0 {
-		t.Errorf("connections are left: %v", got)
-	}
-	c := dial(t, s)
-	c.expect(c.send(0))
-}
-
 // TestStrangersKeepNobodyOut has clients that are not allowed open as many connections as they may.
 func TestStrangersKeepNobodyOut(t *testing.T) {
 	opts := testOptions(t, procs{1: echo})

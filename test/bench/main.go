@@ -1,0 +1,111 @@
+//go:build linux
+
+// Command bench compares the appliance with nfs-ganesha, an NFS server that others wrote in C: the
+// same data on the same tmpfs, the same client, one after the other in several rounds. It prints what
+// it measured and whether that is what Shoal promises; if not, it exits with 1.
+//
+//	go run ./test/bench                        # some three minutes
+//	go run ./test/bench -appliance bin/appliance -rounds 1 -only getattr
+//
+// Everything runs in namespaces of its own (processes, network, mounts), so nothing of the machine is
+// in its way, and nothing of it is left over: the tmpfs and the servers end with the namespace, even
+// should this program be killed. It needs root.
+//
+// The program is three: the one that is started builds the appliance and makes the namespaces; inside
+// of them the second one makes the data, starts the servers and judges; and for each measurement that
+// one starts a client, so that no server has to do with a client that another one has left in disorder.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options say what is measured.
+type options struct {
+	Appliance string // path of the binary; built if empty
+	Rounds    int
+	Size      int64 // of the large file, in bytes
+	Entries   int   // of the large folder
+	Time      time.Duration
+	Page      int  // of a READDIRPLUS, in bytes; 0 is what the servers prefer
+	Discard   bool // the client does not copy the data of READs
+	Judge     bool
+	Only      []string // parts of the names of workloads; empty is all
+	Log       bool     // show what the servers log
+}
+
+func main() { os.Exit(start(os.Args[1:])) }
+
+// start is one of the three programs.
+func start(args []string) int {
+	var err error
+	switch {
+	case len(args) == 2 && args[0] == insideRole:
+		err = inside(args[1], os.Stdout)
+	case len(args) == 1 && args[0] == clientRole:
+		err = client(os.Stdin, os.Stdout)
+	default:
+		var opts options
+		if opts, err = parse(args); errors.Is(err, flag.ErrHelp) {
+			return 0
+		} else if err != nil {
+			return 2
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		err = run(ctx, opts, os.Stdout)
+	}
+	switch {
+	case errors.Is(err, errReported):
+		return 1
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
+
+// errReported is for what was said already.
+var errReported = errors.New("it was said already")
+
+func parse(args []string) (options, error) {
+	opts := options{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&opts.Appliance, "appliance", "", "the `binary` to measure; without it, one is built")
+	flags.IntVar(&opts.Rounds, "rounds", 5, "how often everything is measured")
+	size := flags.Int64("size", 2048, "size of the large file, in MiB")
+	flags.IntVar(&opts.Entries, "entries", 100_000, "files in the large folder")
+	flags.DurationVar(&opts.Time, "time", 2*time.Second, "how long a measurement takes")
+	flags.IntVar(&opts.Page, "page", 0, "bytes that a READDIRPLUS asks for; 0 is what the servers prefer, the larger of both, and at most 64 KiB")
+	flags.BoolVar(&opts.Discard, "discard", false, "the client has large READs thrown away by the kernel")
+	dup := flags.Bool("copy", true, "the client copies what it reads, as real clients do")
+	flags.BoolVar(&opts.Judge, "judge", true, "exit with 1 if Shoal is not as fast as it has to be")
+	only := flags.String("only", "", "the workloads to run, by parts of their names, with commas between")
+	flags.BoolVar(&opts.Log, "log", false, "show what the servers log")
+	if err := flags.Parse(args); err != nil {
+		return opts, err
+	}
+	opts.Size = *size << 20
+	opts.Discard = opts.Discard || !*dup
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
+	}
+	if flags.NArg() > 0 || opts.Rounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 {
+		fmt.Fprintln(flags.Output(), "bench: there has to be at least one of everything, and no argument but flags")
+		flags.Usage()
+		return opts, errReported
+	}
+	return opts, nil
+}
+
+// say writes a line for people.
+func say(out io.Writer, format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
