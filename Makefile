@@ -13,6 +13,9 @@ PACKAGES := ./... github.com/anacrolix/go-utp
 
 FUZZTIME ?= 20s
 
+# What takes apart what comes off the network: there a length may not fit an int.
+DECODERS := ./tree ./nfsfs/...
+
 .PHONY: help
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +41,7 @@ test: cc ## run every test, end-to-end ones too; lists what was skipped, which f
 	@{ units=$$(go list $(PACKAGES) | grep -v '^shoal/test/'); \
 	   status=0; \
 	   go test -json -race -count=1 $$units || status=1; \
+	   GOARCH=386 go test -json -short -count=1 $(DECODERS) || status=1; \
 	   go test -json -race -count=1 -p 1 -timeout 30m ./test/... || status=1; \
 	   exit $$status; \
 	} | go run ./test/report $(if $(filter true,$(CI)),-noskip)
@@ -77,8 +81,10 @@ cc:
 
 # Checks
 
+# LONG=true fuzzes too, each target for a minute.
 .PHONY: check
-check: fmt-check vet staticcheck lint tidy-check vuln ## check everything that needs no test run
+check: fmt-check vet staticcheck lint tidy-check vuln ## check everything that needs no test run; LONG=true: fuzz, too
+	$(if $(filter true,$(LONG)),$(MAKE) fuzz FUZZTIME=1m)
 
 .PHONY: fmt
 fmt: ## format the code

@@ -199,13 +199,14 @@ const (
 	nfsJukebox  = 10008
 	mountAccess = 13
 
-	getattr    = 1
-	procLookup = 3
-	procRead   = 6
-	procWrite  = 7
-	procRename = 14
-	procLink   = 15
-	procMount  = 1
+	getattr     = 1
+	procLookup  = 3
+	procRead    = 6
+	procWrite   = 7
+	procRename  = 14
+	procReaddir = 16
+	procLink    = 15
+	procMount   = 1
 
 	// What the packages below allow.
 	maxRead        = 1 << 20

@@ -298,6 +298,7 @@ func TestHostileClients(t *testing.T) {
 	}
 	cancel()
 	receive(t, peak)
+	t.Logf("a byte takes at most %v to another connection's end and back", time.Duration(slowness.Load()))
 	stop()
 	t.Logf("%d KiB were in use, and then %d KiB more; at most %d KiB more were taken from the system",
 		before>>10, (after-before)>>10, (most-residentBefore)>>10)
