@@ -60,7 +60,7 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 	status=0; \
 	while read -r package name; do \
 	   echo "== $$package $$name"; \
-	   go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || status=1; \
+	   go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null || status=1; \
 	done <<<"$$targets"; \
 	exit $$status
 

@@ -13,7 +13,7 @@ import (
 // TestLatencyBesideDeadTorrent makes calls on a connection on which 64 READs wait for data that never
 // comes, and hangs up.
 func TestLatencyBesideDeadTorrent(t *testing.T) {
-	const dead, most = 64, 5*time.Millisecond
+	const dead, most = 64, 5 * time.Millisecond
 	never := newStuck()
 	tr := testTree(t, never)
 	s := start(t, options(t, tr))

@@ -111,8 +111,9 @@ func (s *Server) takeChange(d *xdr.Decoder, proc uint32) *changing {
 	switch proc {
 	case procSetattr:
 		takeAttr(d)
-		if d.Bool() { // only if it has not changed since
+		if d.Bool() { // only if it has not changed since then: it is refused in any case
 			d.Uint64()
+			c.refused = true
 		}
 	case procWrite:
 		d.Fixed(8 + 4 + 4) // offset, count, how

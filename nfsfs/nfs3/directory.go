@@ -132,7 +132,7 @@ func (s *Server) list(call *rpc.Call, dir tree.Node, err error, cookie uint64, p
 
 // appendEntries appends those after cookie, and says whether these are all.
 func (p *page) appendEntries(b []byte, dir tree.Node, listing *tree.Dir, cookie uint64) (_ []byte, all bool) {
-	ok := true
+	var ok bool
 	if cookie < cookieSelf {
 		attr := dir.Attr()
 		if b, ok = p.append(b, ".", dir, &attr, cookieSelf); !ok {
