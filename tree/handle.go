@@ -46,7 +46,7 @@ func (n Node) Handle() Handle {
 }
 
 // PutHandle puts the node's handle into h, which has to have room for it.
-func (n Node) PutHandle(h []byte) {
+func (n *Node) PutHandle(h []byte) {
 	h = h[:HandleSize]
 	clear(h)
 	h[0] = handleVersion

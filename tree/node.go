@@ -67,17 +67,24 @@ func (n Node) IsDir() bool {
 
 // Attr returns the attributes. It never waits for the swarm.
 func (n Node) Attr() Attr {
+	var a Attr
+	n.Stat(&a)
+	return a
+}
+
+// Stat is Attr, for whoever asks for those of very many nodes.
+func (n *Node) Stat(a *Attr) {
 	switch {
 	case n.torrent != nil:
-		return n.torrent.attr(n.inner)
+		n.torrent.stat(n.inner, a)
 	case n.route != nil:
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()
-		return Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime}
+		*a = Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime}
 	default:
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()
-		return Attr{Mode: dirMode, FileID: RootFileID, ModTime: n.tree.mtime}
+		*a = Attr{Mode: dirMode, FileID: RootFileID, ModTime: n.tree.mtime}
 	}
 }
 

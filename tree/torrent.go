@@ -187,8 +187,8 @@ func (in *inside) noteFile(index int, node int32) {
 	in.files[index] = node
 }
 
-func (t *torrent) attr(inner int32) Attr {
-	a := Attr{Mode: fileMode, FileID: t.firstID, ModTime: t.mtime}
+func (t *torrent) stat(inner int32, a *Attr) {
+	a.Mode, a.Size, a.FileID, a.ModTime = fileMode, t.size, t.firstID, t.mtime
 	switch {
 	case inner != 0:
 		in := t.inside.Load()
@@ -197,12 +197,9 @@ func (t *torrent) attr(inner int32) Attr {
 		if n.isDir() {
 			a.Mode = dirMode
 		}
-	case t.isFile:
-		a.Size = t.size
-	default:
-		a.Mode = dirMode
+	case !t.isFile:
+		a.Mode, a.Size = dirMode, 0
 	}
-	return a
 }
 
 func (t *torrent) fileID(inner int32) uint64 {

@@ -135,20 +135,23 @@ func (p *page) appendEntries(b []byte, dir tree.Node, listing *tree.Dir, cookie 
 	var ok bool
 	if cookie < cookieSelf {
 		attr := dir.Attr()
-		if b, ok = p.append(b, ".", dir, &attr, cookieSelf); !ok {
+		if b, ok = p.append(b, ".", &dir, &attr, cookieSelf); !ok {
 			return b, false
 		}
 	}
 	if cookie < cookieParent {
 		parent := dir.Parent()
 		attr := parent.Attr()
-		if b, ok = p.append(b, "..", parent, &attr, cookieParent); !ok {
+		if b, ok = p.append(b, "..", &parent, &attr, cookieParent); !ok {
 			return b, false
 		}
 	}
-	for _, e := range listing.After(max(cookie, cookieBase) - cookieBase) {
-		attr := e.Node.Attr()
-		if b, ok = p.append(b, e.Name, e.Node, &attr, attr.FileID+cookieBase); !ok {
+	entries := listing.After(max(cookie, cookieBase) - cookieBase)
+	var attr tree.Attr
+	for i := range entries {
+		e := &entries[i]
+		e.Node.Stat(&attr)
+		if b, ok = p.append(b, e.Name, &e.Node, &attr, attr.FileID+cookieBase); !ok {
 			return b, false
 		}
 	}
@@ -170,7 +173,7 @@ func (p *page) putAttr(f []byte, a *tree.Attr) {
 
 // append appends an entry if there is room for it, and for the end of the page. The first entry needs no
 // room among the names, so that there is one.
-func (p *page) append(b []byte, name string, n tree.Node, attr *tree.Attr, cookie uint64) ([]byte, bool) {
+func (p *page) append(b []byte, name string, n *tree.Node, attr *tree.Attr, cookie uint64) ([]byte, bool) {
 	padded := xdr.Padded(len(name))
 	entry := 4 + 8 + 4 + padded + 8
 	size := entry
