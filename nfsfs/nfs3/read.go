@@ -18,9 +18,9 @@ const (
 	maxTransfer = 1 << 20
 	// maxPacket is the same for a reply in one datagram.
 	maxPacket = 32 << 10
-	// minTail is from where on the kernel sends data by itself: below, two more system calls cost more
-	// than one copy.
-	minTail = 32 << 10
+	// minTail is from where on the kernel sends data by itself. Below, a copy costs less than two more
+	// system calls, and many replies can be sent with one.
+	minTail = 64<<10 + 1
 )
 
 var errTooLong = errors.New("the data takes too long")

@@ -57,7 +57,7 @@ type conn struct {
 }
 
 func newConn(s *Server, tcp *net.TCPConn) (*conn, error) {
-	in, err := newEager(tcp)
+	arrival, err := newArrival(tcp)
 	if err != nil {
 		return nil, err
 	}
@@ -72,9 +72,9 @@ func newConn(s *Server, tcp *net.TCPConn) (*conn, error) {
 	if !c.allowed {
 		limit = maxStrangerRecord
 	}
-	c.calls = newReader(in, readerOptions{
+	c.calls = newReader(tcp, readerOptions{
 		limit: limit, wait: recordTime, idle: s.opts.Idle, large: s.large,
-		busy: func() bool { return len(c.waiting) > 0 },
+		busy: func() bool { return len(c.waiting) > 0 }, arrival: arrival,
 	})
 	c.ctx, c.cancel = context.WithCancelCause(s.serving)
 	c.end = sync.OnceFunc(func() {
@@ -90,6 +90,7 @@ func (c *conn) serve() {
 	// In this order: nobody waits any more, nothing is being sent, and all is said.
 	defer c.deferred.Wait()
 	defer c.cancel(errGone)
+	defer c.calls.free()
 	err := c.answerAll()
 	if err != nil && !errors.Is(err, io.EOF) {
 		c.server.opts.Logger.Debug("a connection ended", "client", c.client.String(), "err", err)
@@ -103,7 +104,8 @@ func (c *conn) serve() {
 // answerAll answers calls until there is an error, in reading, writing, or in what the client sends.
 func (c *conn) answerAll() error {
 	var call Call
-	mine := false // the turn
+	var began time.Time // of a batch: the clock takes as long as the rest of a small call
+	mine := false       // the turn
 	defer func() {
 		if mine {
 			_ = c.flush() // what came before the error is answered
@@ -115,8 +117,11 @@ func (c *conn) answerAll() error {
 			if !mine && !c.take() {
 				return errGone
 			}
+			if !mine {
+				began = time.Now()
+			}
 			mine = true
-			call = Call{Client: c.client, Local: c.local, Allowed: c.allowed, Began: time.Now(), link: c}
+			call = Call{Client: c.client, Local: c.local, Allowed: c.allowed, Began: began, link: c}
 			return c.append(&call, func(b []byte) ([]byte, Status, error) { return c.server.answer(&call, record, b) })
 		})
 		if err != nil {

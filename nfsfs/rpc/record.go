@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -18,8 +19,10 @@ const (
 	// lastFragment marks the last fragment of a record (RFC 5531, section 11).
 	lastFragment = 1 << 31
 	markSize     = 4
-	// bufferSize holds 64 calls, and is most of what an idle connection takes.
-	bufferSize = 8 << 10
+	// bufferSize holds some hundred calls. A connection has a buffer only while there is something in it.
+	bufferSize = 16 << 10
+	// shareTime is how long a record waits for memory that others have: they need it for milliseconds.
+	shareTime = 2 * time.Second
 )
 
 // ErrRecord is returned for a stream that is no sequence of records within the limit.
@@ -30,6 +33,8 @@ type reader struct {
 	conn net.Conn
 	buf  *bufio.Reader
 	opts readerOptions
+	// taken is how many records were there when the connection was last waited for.
+	taken int
 }
 
 type readerOptions struct {
@@ -37,12 +42,32 @@ type readerOptions struct {
 	wait  time.Duration // for the rest of a record that has begun
 	idle  time.Duration // between records; 0 is for ever
 	busy  func() bool   // says that idle does not count now
+	// arrival waits until there is something to read. The reader needs no buffer meanwhile. It may be nil.
+	arrival func(soon bool) error
 	// large is what all the records together may take that do not fit a buffer, in bytes.
 	large *semaphore.Weighted
 }
 
 func newReader(conn net.Conn, opts readerOptions) *reader {
-	return &reader{conn: conn, buf: bufio.NewReaderSize(conn, bufferSize), opts: opts}
+	r := &reader{conn: conn, opts: opts}
+	r.take()
+	return r
+}
+
+// take gets a buffer.
+func (r *reader) take() {
+	r.buf = buffers.Get().(*bufio.Reader)
+	r.buf.Reset(r.conn)
+}
+
+// buffers are those that no connection needs just now.
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
+
+// free gives the buffer back.
+func (r *reader) free() {
+	r.buf.Reset(nil)
+	buffers.Put(r.buf)
+	r.buf = nil
 }
 
 // next passes the next record to use, its fragments joined. It is good until use returns. The error is
@@ -53,6 +78,7 @@ func (r *reader) next(ctx context.Context, use func([]byte) error) error {
 			return err
 		}
 	}
+	r.taken++
 	record, err := r.peek()
 	if err != nil {
 		return err
@@ -68,19 +94,34 @@ func (r *reader) next(ctx context.Context, use func([]byte) error) error {
 // await returns once the next record has begun.
 func (r *reader) await() error {
 	if r.opts.idle == 0 {
-		_, err := r.buf.Peek(1)
-		return err
+		return r.arrival()
 	}
 	for {
 		if err := r.conn.SetReadDeadline(time.Now().Add(r.opts.idle)); err != nil {
 			return err
 		}
-		_, err := r.buf.Peek(1)
+		err := r.arrival()
 		if errors.Is(err, os.ErrDeadlineExceeded) && r.opts.busy() {
 			continue
 		}
 		return errors.Join(err, r.conn.SetReadDeadline(time.Time{}))
 	}
+}
+
+// arrival returns once there is something in the buffer. A client that had one call there will make
+// another when it has the reply to that.
+func (r *reader) arrival() error {
+	defer func() { r.taken = 0 }()
+	if r.opts.arrival != nil {
+		r.free()
+		err := r.opts.arrival(r.taken == 1)
+		r.take()
+		if err != nil {
+			return err
+		}
+	}
+	_, err := r.buf.Peek(1)
+	return err
 }
 
 // ready says whether next would pass a record at once.
@@ -127,24 +168,87 @@ func (r *reader) peek() ([]byte, error) {
 
 // assemble is next for a record that does not fit the buffer. The deadline is set already.
 func (r *reader) assemble(ctx context.Context, use func([]byte) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.wait)
-	defer cancel()
-	// What cannot become a record needs no memory.
-	if mark, _ := r.buf.Peek(markSize); int64(binary.BigEndian.Uint32(mark)&^lastFragment) > int64(r.opts.limit) {
-		return fmt.Errorf("%w: longer than %d bytes", ErrRecord, r.opts.limit)
-	}
-	if err := r.opts.large.Acquire(ctx, int64(r.opts.limit)); err != nil {
-		return fmt.Errorf("too many long records at a time: %w", err)
-	}
-	defer r.opts.large.Release(int64(r.opts.limit))
-	record, err := ReadRecord(r.buf, r.opts.limit)
-	if err != nil {
-		return cutOff(err)
+	var g gathering
+	defer func() {
+		if g.shared {
+			b := g.record[:0]
+			longs.Put(&b)
+			r.opts.large.Release(int64(r.opts.limit))
+		}
+	}()
+	for !g.last {
+		if err := r.gather(ctx, &g); err != nil {
+			return cutOff(err)
+		}
 	}
 	if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	return use(record)
+	return use(g.record)
+}
+
+// gathering is a record whose fragments are being joined.
+type gathering struct {
+	record []byte
+	shared bool // it has a share of readerOptions.large, and is to be one of longs
+	last   bool // it is whole
+}
+
+// longs are records that are used again. There are not many, and none becomes garbage when clients come
+// and go.
+var longs = sync.Pool{New: func() any { return new([]byte) }}
+
+// gather adds the next fragment.
+func (r *reader) gather(ctx context.Context, g *gathering) error {
+	mark, err := r.buf.Peek(markSize)
+	if err != nil {
+		return err
+	}
+	n, last, err := checkMark(mark, r.opts.limit-len(g.record))
+	if err != nil {
+		return err
+	}
+	_, _ = r.buf.Discard(markSize) // it is in the buffer
+	if err := r.grow(ctx, g, n, last); err != nil {
+		return err
+	}
+	start := len(g.record)
+	g.record, g.last = g.record[:start+n], last
+	_, err = io.ReadFull(r.buf, g.record[start:])
+	return err
+}
+
+// grow makes room for a fragment of n bytes: a buffer's worth for any client, and more for those that
+// get a share of it.
+func (r *reader) grow(ctx context.Context, g *gathering, n int, last bool) error {
+	size := len(g.record) + n
+	switch {
+	case size <= cap(g.record):
+		return nil
+	case size <= bufferSize:
+		if !last { // and so more follows
+			size = min(bufferSize, r.opts.limit)
+		}
+		g.record = append(make([]byte, 0, size), g.record...)
+		return nil
+	}
+	// There is none for a client that only says that it will send so much. Without this, many that are
+	// gone already would wait for one.
+	if _, err := r.buf.Peek(min(n, bufferSize)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, shareTime)
+	defer cancel()
+	if err := r.opts.large.Acquire(ctx, int64(r.opts.limit)); err != nil {
+		return fmt.Errorf("too many long records at a time: %w", err)
+	}
+	g.shared = true
+	long := (*longs.Get().(*[]byte))[:0]
+	if cap(long) < r.opts.limit {
+		long = make([]byte, 0, r.opts.limit)
+	}
+	g.record = append(long, g.record...)
+	return nil
 }
 
 // cutOff is the error of a stream that ends within a record.
@@ -164,23 +268,32 @@ func ReadRecord(r io.Reader, limit int) ([]byte, error) {
 		if _, err := io.ReadFull(r, mark[:]); err != nil {
 			return nil, err
 		}
-		word := binary.BigEndian.Uint32(mark[:])
-		last, n := word&lastFragment != 0, int64(word&^lastFragment)
-		if n > int64(limit-len(record)) {
-			return nil, fmt.Errorf("%w: longer than %d bytes", ErrRecord, limit)
+		n, last, err := checkMark(mark[:], limit-len(record))
+		if err != nil {
+			return nil, err
 		}
-		// Fragments of nothing could go on for ever.
-		if n == 0 && !last {
-			return nil, fmt.Errorf("%w: an empty fragment", ErrRecord)
-		}
-		var err error
-		if record, err = appendFrom(record, r, int(n)); err != nil {
+		if record, err = appendFrom(record, r, n); err != nil {
 			return nil, err
 		}
 		if last {
 			return record, nil
 		}
 	}
+}
+
+// checkMark returns the length of a fragment of at most limit bytes, and whether it is the last.
+func checkMark(mark []byte, limit int) (n int, last bool, err error) {
+	word := binary.BigEndian.Uint32(mark)
+	length := int64(word &^ lastFragment)
+	last = word&lastFragment != 0
+	if length > int64(limit) {
+		return 0, last, fmt.Errorf("%w: a fragment of %d bytes where %d are allowed", ErrRecord, length, limit)
+	}
+	// Fragments of nothing could go on for ever.
+	if length == 0 && !last {
+		return 0, last, fmt.Errorf("%w: an empty fragment", ErrRecord)
+	}
+	return int(length), last, nil
 }
 
 // appendFrom appends n bytes of r to b, growing it by at most a chunk before the data is there.
