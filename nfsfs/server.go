@@ -113,7 +113,9 @@ func (s *Server) Serve() error {
 // Close answers the READs that wait with NFS3ERR_JUKEBOX, ends the connections, and waits for all of
 // that. Closing again does nothing.
 func (s *Server) Close() error {
-	err := errors.Join(s.ports.close(), s.rpc.Close())
+	var group errgroup.Group
+	group.Go(s.ports.close)
+	err := errors.Join(s.rpc.Close(), group.Wait())
 	s.locks.Close()
 	s.relay.Close()
 	return err

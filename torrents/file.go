@@ -101,10 +101,7 @@ func (f *File) follow(s *session, off, n int64) {
 	if s.pieces.complete() {
 		return
 	}
-	ahead := s.advance(&f.MetaFile, off, n)
-	if s.joined() != nil {
-		s.readAhead(&f.MetaFile, ahead)
-	}
+	s.readAheadSoon(&f.MetaFile, s.advance(&f.MetaFile, off, n))
 }
 
 // await returns when the n bytes at off are verified, and lets the read-ahead follow.

@@ -16,9 +16,13 @@ type session struct {
 	damaged atomic.Bool
 
 	mu      sync.Mutex
-	member  *member         // nil until a piece had to be fetched
-	streams map[int]*stream // by place of the file in the metainfo
-	held    map[int]span    // what each stream has asked for ahead
+	member  *member            // nil until a piece had to be fetched
+	streams map[int]*stream    // by place of the file in the metainfo
+	held    map[int]span       // what each stream has asked for ahead
+	soon    map[*MetaFile]span // what follow will ask for
+	closed  bool
+
+	following sync.WaitGroup // the goroutine that works off soon, if any
 }
 
 func (s *session) joined() *member {
@@ -28,6 +32,10 @@ func (s *session) joined() *member {
 }
 
 func (s *session) close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.following.Wait()
 	if m := s.joined(); m != nil {
 		m.leave()
 	}
@@ -70,6 +78,40 @@ func (s *session) readAhead(f *MetaFile, next span) {
 	for piece := old.first; piece <= old.last; piece++ {
 		if !next.contains(piece) {
 			s.demand.add(piece, urgencyAhead, -1)
+		}
+	}
+}
+
+// readAheadSoon is readAhead for whoever must not wait for the engine, which may be busy with any torrent:
+// it is done beside. Without a place in the swarm it does nothing.
+func (s *session) readAheadSoon(f *MetaFile, next span) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, held := s.held[f.Index]
+	if _, pending := s.soon[f]; s.member == nil || s.closed || held && !pending && old == next {
+		return
+	}
+	if s.soon == nil {
+		s.soon = make(map[*MetaFile]span)
+		s.following.Go(s.follow)
+	}
+	s.soon[f] = next
+}
+
+// follow asks for what readAheadSoon was told, until there is nothing more.
+func (s *session) follow() {
+	for {
+		s.mu.Lock()
+		todo := s.soon
+		if len(todo) == 0 {
+			s.soon = nil // the next one starts anew
+			s.mu.Unlock()
+			return
+		}
+		s.soon = make(map[*MetaFile]span)
+		s.mu.Unlock()
+		for f, next := range todo {
+			s.readAhead(f, next)
 		}
 	}
 }

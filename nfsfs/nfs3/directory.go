@@ -23,6 +23,7 @@ const (
 const (
 	// maxPage is the largest page, in bytes, and maxPacketPage the largest in a datagram.
 	maxPage       = 1 << 20
+	smallPage     = 16 << 10 // when there is no room for more
 	maxPacketPage = 32 << 10
 	// pageEnd is what is behind the entries: that there are no more here, and whether there are elsewhere.
 	pageEnd = 4 + 4
@@ -117,6 +118,8 @@ func (s *Server) list(call *rpc.Call, dir tree.Node, err error, cookie uint64, p
 	most := uint32(maxPage)
 	if !call.Stream() {
 		most = maxPacketPage
+	} else if min(count, most) > smallPage && !call.Room(int(min(count, most))) {
+		most = smallPage
 	}
 	start := len(reply)
 	p.limit = start + int(min(count, most))

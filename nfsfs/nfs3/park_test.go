@@ -74,12 +74,12 @@ func (diskLater) Ready(int64, int) bool { return false }
 
 func TestParkedReadOfDisk(t *testing.T) {
 	tr := library(t)
-	content := noise(100_001)
+	content := noise(300_001)
 	d := newOnDisk(t, content)
 	putFile(t, tr, tree.Infohash{78}, "disk", 780, int64(len(content)), diskLater{d})
 	e := serve(t, tr, nil)
 	w := e.dial()
-	for _, off := range []int{0, 1, 2, 3, 50_001} {
+	for _, off := range []int{0, 1, 2, 3, 150_001} {
 		r := w.call(procRead, e.node("films", "disk"), uint64(off), uint32(1<<20))
 		if r.status != statusOK || string(r.data) != content[off:] || !r.eof {
 			t.Errorf("at %d: status %d, %d bytes, EOF %v", off, r.status, len(r.data), r.eof)

@@ -18,6 +18,8 @@ const (
 	maxTransfer = 1 << 20
 	// maxPacket is the same for a reply in one datagram.
 	maxPacket = 32 << 10
+	// smallRead is what a READ gets when there is no room for more.
+	smallRead = 16 << 10
 	// minTail is from where on the kernel sends data by itself. Below, a copy costs less than two more
 	// system calls, and many replies can be sent with one.
 	minTail = 64<<10 + 1
@@ -102,23 +104,31 @@ func (s *Server) later(call *rpc.Call, r *reading, reply []byte) ([]byte, rpc.St
 	return appendPostOp(begin(call, reply, statusJukebox), r.node), rpc.Success
 }
 
-// data answers a READ with data that is there.
-func (s *Server) data(call *rpc.Call, r *reading, reply []byte) ([]byte, rpc.Status) {
-	start := len(reply)
+// begin begins the answer to a READ that gets something, as far as the data.
+func (r *reading) begin(call *rpc.Call, reply []byte) []byte {
 	reply = appendPostOp(begin(call, reply, statusOK), r.node)
 	reply = xdr.AppendUint32(reply, uint32(r.count))
 	reply = xdr.AppendBool(reply, r.eof)
-	reply = xdr.AppendUint32(reply, uint32(r.count))
+	return xdr.AppendUint32(reply, uint32(r.count))
+}
+
+// data answers a READ with data that is there.
+func (s *Server) data(call *rpc.Call, r *reading, reply []byte) ([]byte, rpc.Status) {
 	if r.count == 0 {
-		return reply, rpc.Success
+		return r.begin(call, reply), rpc.Success
 	}
 	if filed, ok := r.content.(tree.Filed); ok && r.count >= minTail && call.Stream() {
 		if file, at, done, ok := filed.Extent(r.offset, r.count); ok {
 			call.Tail(file, at, r.count, done)
 			s.opts.Read(call, r.node, r.offset, r.count)
-			return reply, rpc.Success
+			return r.begin(call, reply), rpc.Success
 		}
 	}
+	if r.count > smallRead && call.Stream() && !call.Room(r.count) {
+		r.count, r.eof = smallRead, false // the client asks for the rest
+	}
+	start := len(reply)
+	reply = r.begin(call, reply)
 	body := len(reply)
 	reply = slices.Grow(reply, xdr.Padded(r.count))[:body+xdr.Padded(r.count)]
 	clear(reply[body+r.count:])

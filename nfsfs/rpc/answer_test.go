@@ -180,6 +180,7 @@ func FuzzServerAnswer(f *testing.F) {
 // fuzzLink is how a call came, of which only the kind matters.
 type fuzzLink bool
 
-func (l fuzzLink) stream() bool { return bool(l) }
+func (l fuzzLink) stream() bool   { return bool(l) }
+func (fuzzLink) reserve(int) bool { return true }
 
 func (fuzzLink) later(*Call, func(context.Context), Answer) bool { return false }

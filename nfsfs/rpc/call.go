@@ -39,6 +39,8 @@ type link interface {
 	later(call *Call, wait func(context.Context), answer Answer) bool
 	// stream says whether replies of any size can be sent, and files as part of them.
 	stream() bool
+	// reserve does what Call.Room says.
+	reserve(n int) bool
 }
 
 // Answer appends the result of a call to reply, like Handler.Serve. The call has no Args.
@@ -55,6 +57,11 @@ func (c *Call) Later(wait func(context.Context), answer Answer) bool {
 
 // Stream says whether the call came over a connection. If not, the reply has to fit a datagram.
 func (c *Call) Stream() bool { return c.link.stream() }
+
+// Room says whether the result may have n bytes, beside a tail. All clients share what there is of this, so
+// that those who do not receive what they ask for cannot make it as much as they like; a reply of some
+// kilobytes need not ask.
+func (c *Call) Room(n int) bool { return c.link.reserve(n) }
 
 // tail is the part of a result that lies in a file.
 type tail struct {

@@ -54,6 +54,7 @@ type conn struct {
 	// What follows is of whoever has the turn.
 	out      *[]byte
 	deadline time.Time // by which what is being sent has to be received
+	room     int64     // of Server.replies
 }
 
 func newConn(s *Server, tcp *net.TCPConn) (*conn, error) {
@@ -157,6 +158,7 @@ func (c *conn) yield() {
 		outs.Put(c.out)
 	}
 	c.out = nil
+	c.release()
 	<-c.turn
 }
 
@@ -183,7 +185,7 @@ func (c *conn) append(call *Call, answer func([]byte) ([]byte, Status, error)) e
 	}
 	err = c.extend()
 	if err == nil {
-		err = sendFile(c.tcp, b, t.file, t.offset, t.length)
+		err = sendFile(c.tcp, b, t.file, t.offset, t.length, c.extend)
 	}
 	t.done(err)
 	if err != nil {
@@ -208,7 +210,14 @@ func (c *conn) flush() error {
 		return fmt.Errorf("write replies: %w", err)
 	}
 	*c.out = (*c.out)[:0]
+	c.release()
 	return nil
+}
+
+// release gives back what reserve took. It needs the turn.
+func (c *conn) release() {
+	c.server.replies.Release(c.room)
+	c.room = 0
 }
 
 // extend gives the client its time to receive what is sent next.
@@ -216,7 +225,7 @@ func (c *conn) extend() error {
 	now := time.Now()
 	c.active.Store(now.UnixNano())
 	if c.deadline.Sub(now) > writeTime/2 {
-		return nil // rather a little less than a system call for each batch
+		return nil // a little less is long enough, and not to set it is quicker
 	}
 	c.deadline = now.Add(writeTime)
 	return c.tcp.SetWriteDeadline(c.deadline)
@@ -224,13 +233,21 @@ func (c *conn) extend() error {
 
 func (c *conn) stream() bool { return true }
 
+func (c *conn) reserve(n int) bool {
+	if !c.server.replies.TryAcquire(int64(n)) {
+		return false
+	}
+	c.room += int64(n)
+	return true
+}
+
 func (c *conn) later(call *Call, wait func(context.Context), answer Answer) bool {
-	if !c.server.admit(c.waiting) {
+	if !c.server.admit(c.client.Addr(), c.waiting) {
 		return false
 	}
 	own := call.detach()
 	c.deferred.Go(func() {
-		defer c.server.leave(c.waiting)
+		defer c.server.leave(c.client.Addr(), c.waiting)
 		answer := c.server.wait(c.ctx, own, wait, answer)
 		if errors.Is(context.Cause(c.ctx), errGone) || !c.take() {
 			return

@@ -11,6 +11,8 @@ const (
 	// behind which there may be many clients.
 	maxConns     = 768
 	maxAddrConns = 576
+	// fairConns is how many from one address are nothing special.
+	fairConns = 32
 	// maxStrangers is how many of them may be of clients that are not allowed, so that those keep nobody
 	// out. Each is there only to be told so.
 	maxStrangers = 256
@@ -32,18 +34,23 @@ func newCrowd() *crowd {
 // add lets a connection in, and calls admitted if it does. When all places are taken, one that has nothing
 // to do has to go: clients connect again when they have.
 func (w *crowd) add(c *conn, admitted func()) bool {
+	var idle *conn
+	defer func() {
+		if idle != nil {
+			idle.end() // without the lock, as that may wait for what is just being sent
+		}
+	}()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.conns == nil || w.byAddr[c.client.Addr()] >= maxAddrConns || !c.allowed && w.strangers >= maxStrangers {
+	full := len(w.conns) >= maxConns
+	if w.conns == nil || w.byAddr[c.client.Addr()] >= maxAddrConns || !c.allowed && (full || w.strangers >= maxStrangers) {
 		return false
 	}
-	if len(w.conns) >= maxConns {
-		idle := w.leastActive()
-		if idle == nil {
+	if full {
+		if idle = w.leastActive(); idle == nil {
 			return false
 		}
 		w.remove(idle)
-		idle.end()
 	}
 	w.conns[c] = struct{}{}
 	w.byAddr[c.client.Addr()]++
@@ -54,20 +61,18 @@ func (w *crowd) add(c *conn, admitted func()) bool {
 	return true
 }
 
-// leastActive returns the connection that has been without a call for longest, of those from the address
-// that has most: whoever takes all places for himself takes them from himself. It needs w.mu.
+// leastActive returns the connection without calls that wait that has been so for longest, of those from the
+// address that has most, if that is many: whoever takes all places for himself takes them from himself. It needs w.mu.
 func (w *crowd) leastActive() *conn {
-	var crowded netip.Addr
-	most := 0
-	for addr, n := range w.byAddr {
-		if n > most {
-			crowded, most = addr, n
-		}
-	}
 	var found *conn
+	most := 0
 	for c := range w.conns {
-		if c.client.Addr() == crowded && len(c.waiting) == 0 && (found == nil || c.active.Load() < found.active.Load()) {
-			found = c
+		if len(c.waiting) > 0 {
+			continue
+		}
+		n := max(w.byAddr[c.client.Addr()], fairConns)
+		if found == nil || n > most || n == most && c.active.Load() < found.active.Load() {
+			found, most = c, n
 		}
 	}
 	return found

@@ -128,14 +128,17 @@ type datagram struct {
 
 func (g *datagram) stream() bool { return false }
 
+func (g *datagram) reserve(int) bool { return false }
+
 func (g *datagram) later(call *Call, wait func(context.Context), answer Answer) bool {
 	k := g.socket
-	if !k.server.admit(k.waiting) {
+	client := call.Client.Addr()
+	if !k.server.admit(client, k.waiting) {
 		return false
 	}
 	own := call.detach()
 	k.deferred.Go(func() {
-		defer k.server.leave(k.waiting)
+		defer k.server.leave(client, k.waiting)
 		answer := k.server.wait(k.ctx, own, wait, answer)
 		if b, _ := k.server.finish(own, answer, nil); len(b) > 0 {
 			k.send(b, g.to, g.client)

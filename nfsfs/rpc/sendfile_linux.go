@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -8,8 +9,8 @@ import (
 )
 
 // sendFile sends head and then length bytes of file, which the kernel takes from its page cache:
-// nothing of them is copied here.
-func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, length int) error {
+// nothing of them is copied here. extend is called when the client has received some.
+func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, length int, extend func() error) error {
 	to, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -23,6 +24,7 @@ func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, lengt
 		return err
 	}
 	var sendErr error
+	whole, waited := length, length
 	// Within Control the file cannot be closed, and its number not be given to another.
 	err = from.Control(func(src uintptr) {
 		err := to.Write(func(dst uintptr) bool {
@@ -30,6 +32,12 @@ func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, lengt
 				n, err := syscall.Sendfile(int(dst), int(src), &offset, length)
 				switch {
 				case err == syscall.EAGAIN:
+					if length < waited {
+						waited = length
+						if sendErr = extend(); sendErr != nil {
+							return true
+						}
+					}
 					return false // wait until the client has received some
 				case err == syscall.EINTR:
 					continue
@@ -51,7 +59,20 @@ func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, lengt
 	if err != nil {
 		return err
 	}
+	// Not all file systems can do it.
+	if length == whole && (errors.Is(sendErr, syscall.EINVAL) || errors.Is(sendErr, syscall.EOPNOTSUPP)) {
+		return copyFile(conn, file, offset, length)
+	}
 	return sendErr
+}
+
+// copyFile is sendFile for what the kernel cannot send by itself.
+func copyFile(conn *net.TCPConn, file *os.File, offset int64, length int) error {
+	n, err := io.Copy(struct{ io.Writer }{conn}, io.NewSectionReader(file, offset, int64(length)))
+	if err == nil && n < int64(length) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // sendMore sends b and says that more is to come at once.

@@ -9,7 +9,7 @@ import (
 )
 
 // sendFile sends head and then length bytes of file.
-func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, length int) error {
+func sendFile(conn *net.TCPConn, head []byte, file *os.File, offset int64, length int, _ func() error) error {
 	if _, err := conn.Write(head); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -33,6 +34,8 @@ const (
 	maxStrangerRecord = 4 << 10
 	// maxLarge is what all calls together may take that do not fit a connection's buffer.
 	maxLarge = 8 << 20
+	// maxReplies is what all large replies together may take that are not sent from a file (Call.Room).
+	maxReplies = 16 << 20
 	// acceptPause is how long to wait before trying again what failed for a passing reason.
 	acceptPause = 100 * time.Millisecond
 	// maxWaiting is how many calls may wait at a time, of all clients, and maxConnWaiting of one.
@@ -92,10 +95,13 @@ type Server struct {
 	closeErr error
 
 	group   sync.WaitGroup // connections and sockets
-	waiting chan struct{}  // one for each call in Later
+	waiting waiters        // calls in Later
 	large   *semaphore.Weighted
+	replies *semaphore.Weighted
 
 	crowd *crowd
+	// strange is for telling of clients that are not allowed, which may connect all the time.
+	strange rate.Sometimes
 
 	starting sync.Mutex // held while Serve or Close begins
 	closed   bool
@@ -104,8 +110,9 @@ type Server struct {
 // Listen opens the TCP port, and the UDP port of the same number. Nothing is answered before Serve.
 func Listen(addr string, opts Options) (*Server, error) {
 	s := &Server{
-		opts: opts, crowd: newCrowd(),
-		waiting: make(chan struct{}, maxWaiting), large: semaphore.NewWeighted(maxLarge),
+		opts: opts, crowd: newCrowd(), strange: rate.Sometimes{First: 10, Interval: time.Minute},
+		waiting: waiters{byAddr: make(map[netip.Addr]int)},
+		large:   semaphore.NewWeighted(maxLarge), replies: semaphore.NewWeighted(maxReplies),
 	}
 	s.serving, s.endServe = context.WithCancelCause(context.Background())
 	udp, err := s.listen(addr)
@@ -184,7 +191,9 @@ func (s *Server) Serve() error {
 			defer s.crowd.drop(c)
 			defer c.end()
 			if !c.allowed {
-				s.opts.Logger.Warn("a client that is not allowed connected", "client", c.client.String())
+				s.strange.Do(func() {
+					s.opts.Logger.Warn("a client that is not allowed connected", "client", c.client.String())
+				})
 				// Time enough to be told so, and not to keep others out.
 				defer time.AfterFunc(recordTime, c.end).Stop()
 			}
@@ -242,26 +251,24 @@ func (s *Server) close() error {
 func (s *Server) Connections() map[netip.Addr]int { return s.crowd.count() }
 
 // Waiting returns how many calls wait.
-func (s *Server) Waiting() int { return len(s.waiting) }
+func (s *Server) Waiting() int { return s.waiting.count() }
 
 // admit takes a place for a call that waits, if there is one, here and among those of its link.
-func (s *Server) admit(of chan struct{}) bool {
+func (s *Server) admit(client netip.Addr, of chan struct{}) bool {
 	select {
 	case of <- struct{}{}:
 	default:
 		return false
 	}
-	select {
-	case s.waiting <- struct{}{}:
-		return true
-	default:
+	if !s.waiting.add(client) {
 		<-of
 		return false
 	}
+	return true
 }
 
-func (s *Server) leave(of chan struct{}) {
-	<-s.waiting
+func (s *Server) leave(client netip.Addr, of chan struct{}) {
+	s.waiting.drop(client)
 	<-of
 }
 
