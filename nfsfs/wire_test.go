@@ -199,14 +199,15 @@ const (
 	nfsJukebox  = 10008
 	mountAccess = 13
 
-	getattr     = 1
-	procLookup  = 3
-	procRead    = 6
-	procWrite   = 7
-	procRename  = 14
-	procReaddir = 16
-	procLink    = 15
-	procMount   = 1
+	getattr         = 1
+	procLookup      = 3
+	procRead        = 6
+	procWrite       = 7
+	procRename      = 14
+	procReaddir     = 16
+	procReaddirplus = 17
+	procLink        = 15
+	procMount       = 1
 
 	// What the packages below allow.
 	maxRead        = 1 << 20
