@@ -10,7 +10,7 @@ import (
 
 const (
 	// preferredPage is what clients are told to ask for when they list a folder, in bytes.
-	preferredPage = 64 << 10
+	preferredPage = 256 << 10
 	// blockSize is what transfers are best a multiple of, in bytes.
 	blockSize = 4096
 	// propertyHomogeneous says that PATHCONF is the same everywhere (FSF3_HOMOGENEOUS).

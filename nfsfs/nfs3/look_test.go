@@ -105,7 +105,7 @@ func TestFileSystem(t *testing.T) {
 			if want := [6]uint64{disk.Bytes, disk.FreeBytes, disk.FreeBytes, disk.Files, disk.FreeFiles, disk.FreeFiles}; stat.space != want {
 				t.Errorf("FSSTAT of %s: %v, want %v", what, stat.space, want)
 			}
-			want := fsInfo{most, most, 4096, most, most, 4096, min(most, 64<<10), math.MaxInt64, 1, 8}
+			want := fsInfo{most, most, 4096, most, most, 4096, min(most, 256<<10), math.MaxInt64, 1, 8}
 			if info.info != want {
 				t.Errorf("FSINFO of %s: %+v, want %+v", what, info.info, want)
 			}

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	maxPage = 64 << 10
+	maxPage = 1 << 20
 	// spareSize is what the tmpfs has room for beside the large file.
 	spareSize = 4 << 30
 	// clientTime is how long a client may take for one task, beside the time that it measures.

@@ -85,7 +85,7 @@ func parse(args []string) (options, error) {
 	size := flags.Int64("size", 2048, "size of the large file, in MiB")
 	flags.IntVar(&opts.Entries, "entries", 100_000, "files in the large folder")
 	flags.DurationVar(&opts.Time, "time", 2*time.Second, "how long a measurement takes")
-	flags.IntVar(&opts.Page, "page", 0, "bytes that a READDIRPLUS asks for; 0 is what the servers prefer, the larger of both, and at most 64 KiB")
+	flags.IntVar(&opts.Page, "page", 0, "bytes that a READDIRPLUS asks for; 0 is what the servers prefer, the larger of both, and at most 1 MiB")
 	flags.BoolVar(&opts.Discard, "discard", false, "the client has large READs thrown away by the kernel")
 	dup := flags.Bool("copy", true, "the client copies what it reads, as real clients do")
 	flags.BoolVar(&opts.Judge, "judge", true, "exit with 1 if Shoal is not as fast as it has to be")
