@@ -146,7 +146,7 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 		if err := site.Shutdown(grace); err != nil {
 			_ = site.Close() // ends what is still under way
 		}
-		return export.Close() //nolint:contextcheck // ctx has ended, and closing has limits of its own
+		return export.Close()
 	})
 	log.Info("serving", "http", web.Addr().String(), "nfs", export.Addr().String())
 	log.Info("mount it", "command", mountCommand(export))

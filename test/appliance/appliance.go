@@ -25,6 +25,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,14 +43,28 @@ const (
 	StopLimit = 10 * time.Second
 	callLimit = 30 * time.Second
 	buildTime = 10 * time.Minute
+
+	// Where NFS and HTTP are served if nobody says where.
+	defaultNFS  = 2049
+	defaultHTTP = 4444
 )
+
+// binaryVariable is set for a process that finds the binary built.
+const binaryVariable = "TEST_APPLIANCE"
+
+// built is the folder that this process has built the binary in, if it has.
+var built string
 
 // binary is built once in a process. Remove deletes it.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(binaryVariable); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "shoal-appliance-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "appliance")
 	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
 	defer cancel()
@@ -70,12 +85,27 @@ func Binary(tb testing.TB) string {
 	return path
 }
 
-// Run runs the tests of a package and removes the binary after them. It is for TestMain.
+// Prepare builds the binary for the processes that this one starts, which may have no network to download
+// modules from.
+func Prepare() error {
+	path, err := binary()
+	if err != nil {
+		return err
+	}
+	return os.Setenv(binaryVariable, path)
+}
+
+// Remove removes the binary if this process has built it.
+func Remove() {
+	if built != "" {
+		_ = os.RemoveAll(built) // a temporary folder
+	}
+}
+
+// Run runs the tests of a package and calls Remove. It is for TestMain.
 func Run(m *testing.M) int {
 	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path)) // a temporary folder
-	}
+	Remove()
 	return code
 }
 
@@ -95,9 +125,29 @@ type Appliance struct {
 // ends. It returns when the appliance serves.
 func Start(tb testing.TB, env ...string) *Appliance {
 	tb.Helper()
-	a := &Appliance{Dir: tb.TempDir(), log: &log{}}
-	a.NFSPort, a.HTTPPort = FreePort(tb), FreePort(tb)
-	a.env = append(Environment(a.Dir, a.NFSPort, a.HTTPPort), env...)
+	a := &Appliance{Dir: tb.TempDir(), NFSPort: FreePort(tb), HTTPPort: FreePort(tb)}
+	a.start(tb, append(Environment(a.Dir, a.NFSPort, a.HTTPPort), env...))
+	return a
+}
+
+// StartDefault is Start with the addresses that an appliance has which nobody has configured: those of
+// all interfaces, on the ports where clients look for it, the portmapper's among them. It is for tests in
+// namespaces (package netns): elsewhere these ports may be taken, and others could connect.
+func StartDefault(tb testing.TB, env ...string) *Appliance {
+	tb.Helper()
+	a := &Appliance{Dir: tb.TempDir(), NFSPort: defaultNFS, HTTPPort: defaultHTTP}
+	own := slices.DeleteFunc(Environment(a.Dir, a.NFSPort, a.HTTPPort), func(v string) bool {
+		return strings.HasPrefix(v, "SHOAL_NFS_ADDR=") || strings.HasPrefix(v, "SHOAL_HTTP_ADDR=") ||
+			strings.HasPrefix(v, "SHOAL_PORTMAP_ADDR=")
+	})
+	a.start(tb, append(own, env...))
+	return a
+}
+
+// start runs an appliance until the test ends.
+func (a *Appliance) start(tb testing.TB, env []string) {
+	tb.Helper()
+	a.env, a.log = env, &log{}
 	tb.Cleanup(func() {
 		a.kill()
 		a.checkRaces(tb)
@@ -106,7 +156,6 @@ func Start(tb testing.TB, env ...string) *Appliance {
 		}
 	})
 	a.launch(tb)
-	return a
 }
 
 // Environment keeps an appliance on loopback.
