@@ -76,8 +76,7 @@ type page struct {
 	limit int // where the reply has to end
 	names int // how many bytes of names and ids there may be yet (dircount, a hint)
 
-	entries int    // how many it has
-	last    uint64 // the cookie of the last
+	entries int // how many it has
 
 	// stamp is the fattr3 of an entry of the same mode and time as like, as nearly all are.
 	stamp [attrSize]byte
@@ -189,7 +188,6 @@ func (p *page) append(b []byte, name string, n *tree.Node, attr *tree.Attr, cook
 	}
 	p.names -= entry - 4
 	p.entries++
-	p.last = cookie
 	b = slices.Grow(b, size)[:start+size]
 	f := b[start:]
 	put32, put64 := binary.BigEndian.PutUint32, binary.BigEndian.PutUint64
