@@ -120,7 +120,10 @@ func (f *File) await(ctx context.Context, s *session, off, n int64) error {
 		return err
 	}
 	s.readAhead(&f.MetaFile, ahead)
-	return f.entry.readFailed(f.entry.fetch(ctx, s, m, want))
+	if err = f.entry.fetch(ctx, s, m, want); ctx.Err() != nil {
+		return err // whoever wanted it does not want it any more, which is no failure
+	}
+	return f.entry.readFailed(err)
 }
 
 // clip returns how much of the n bytes at off the file has.

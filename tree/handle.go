@@ -90,6 +90,26 @@ func (t *Tree) Resolve(b []byte) (Node, error) {
 	}
 }
 
+// Loaded says whether the node of a handle, and if inside also its listing or content, can be had without
+// reading a torrent's metainfo from the disk. That takes a second for a torrent of 100,000 files. For what
+// is no handle, or of something gone, it can.
+func (t *Tree) Loaded(b []byte, inside bool) bool {
+	if len(b) != HandleSize || handleKind(b[1]) < kindTorrent || handleKind(b[1]) == kindTorrent && !inside {
+		return true
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	tt, ok := t.torrents[Infohash(b[4:24])]
+	return !ok || tt.inside.Load() != nil
+}
+
+// Load makes a handle Loaded with its inside, as far as that is possible. It waits for the local disk.
+func (t *Tree) Load(b []byte) {
+	if n, err := t.Resolve(b); err == nil && n.torrent != nil {
+		_, _ = n.torrent.load() // whoever looks next gets the same error
+	}
+}
+
 func (t *Tree) resolveRoute(id RouteID) (Node, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

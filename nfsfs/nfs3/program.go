@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -117,6 +118,25 @@ var _ rpc.Handler = (*Server)(nil)
 
 // Serve answers a call of the program.
 func (s *Server) Serve(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
+	d := xdr.NewDecoder(call.Args)
+	inside := call.Proc == procLookup || call.Proc == procRead || call.Proc == procReaddir || call.Proc == procReaddirplus
+	if handle := d.Opaque(maxHandle); d.Err() == nil && !s.opts.Tree.Loaded(handle, inside) && s.load(call, handle) {
+		return reply, rpc.Deferred
+	}
+	return s.serve(call, reply)
+}
+
+// load answers a call after the torrent was loaded that it is about, beside other calls of the client. It
+// returns false if too many wait already.
+func (s *Server) load(call *rpc.Call, handle []byte) bool {
+	handle, args := slices.Clone(handle), slices.Clone(call.Args)
+	return call.Later(func(context.Context) { s.opts.Tree.Load(handle) }, func(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
+		call.Args = args
+		return s.serve(call, reply)
+	})
+}
+
+func (s *Server) serve(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
 	d := xdr.NewDecoder(call.Args)
 	switch call.Proc {
 	case procGetattr:

@@ -121,6 +121,11 @@ func (h *Handler) getAddr(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
 	if !ok || call.Proc == procGetVersAddr && m.Version != e.version {
 		return xdr.AppendOpaque(reply, ""), rpc.Success
 	}
+	// A client says by which address it knows us: behind a translator of addresses, and with a port that a
+	// container publishes, that is none of ours.
+	if known, err := parseUniversal(e.addr); err == nil && known.Port() == Port && !known.Addr().IsUnspecified() {
+		return xdr.AppendOpaque(reply, universal(netip.AddrPortFrom(known.Addr(), m.Port))), rpc.Success
+	}
 	return xdr.AppendOpaque(reply, address(call, m.Port)), rpc.Success
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,19 +20,28 @@ import (
 	"go.uber.org/goleak"
 
 	"shoal/test/appliance"
+	"shoal/test/debian"
 	"shoal/test/guest"
+	"shoal/test/netns"
 	"shoal/test/seeder"
 )
 
 func TestMain(m *testing.M) {
-	code := appliance.Run(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
+	code := netns.Run(prepare, func() int {
+		code := appliance.Run(m)
+		if err := goleak.Find(); code == 0 && err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
-	}
+		return code
+	})
+	appliance.Remove()
 	os.Exit(code)
+}
+
+// prepare gets everything that the tests do not make themselves, as they have no network.
+func prepare() error {
+	return errors.Join(seeder.Prepare(), guest.Prepare(), debian.Ensure("iproute2"), appliance.Prepare())
 }
 
 // deadline is for everything that a test waits for.
@@ -152,7 +162,7 @@ func TestReadTorrents(t *testing.T) {
 	if len(got) != len(sums)+len(single) {
 		t.Errorf("the guest saw %d files, want %d", len(got), len(sums)+len(single))
 	}
-	for _, line := range []string{"555 root 0 /mnt/films\n", "444 root 0 /mnt/films/odd names/empty file\n"} {
+	for _, line := range []string{"555 root 4096 /mnt/films\n", "444 root 0 /mnt/films/odd names/empty file\n"} {
 		if !strings.Contains(all.Output(), line) {
 			t.Errorf("the guest's stat does not say %q", line)
 		}

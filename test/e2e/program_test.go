@@ -122,6 +122,16 @@ func TestLifecycle(t *testing.T) {
 	if len(list.Routes) != 2 || list.Routes[0].Name != "a" || list.Routes[1].Name != "b" {
 		t.Errorf("routes %+v, want a and b", list.Routes)
 	}
+	var seen struct{ Clients []struct{ Address string } } // healthcheck is one
+	a.Call(t, http.MethodGet, "/clients", nil, http.StatusOK, &seen)
+	if len(seen.Clients) != 1 || seen.Clients[0].Address != "127.0.0.1" {
+		t.Errorf("the clients are %+v, want 127.0.0.1", seen.Clients)
+	}
+	for token, want := range map[string]int{appliance.Token: http.StatusOK, "": http.StatusUnauthorized} {
+		if got := a.Status(t, "/metrics", token); got != want {
+			t.Errorf("the metrics with the token %q: status %d, want %d", token, got, want)
+		}
+	}
 	if code, took := a.Stop(t); code != 0 {
 		t.Errorf("the exit code after SIGTERM is %d after %v, want 0", code, took)
 	}
