@@ -233,6 +233,26 @@ func (e *entry) sync() error {
 	return s.pieces.sync()
 }
 
+// joinPause is how long to wait for a place in the swarm that is being given up.
+const joinPause = 100 * time.Millisecond
+
+// joinSoon is join, and waits for the place if what had the same infohash before is about to leave it.
+func (e *entry) joinSoon(ctx context.Context, s *session) (*member, error) {
+	for {
+		m, err := e.join(s)
+		if !errors.Is(err, errMember) {
+			return m, err
+		}
+		select {
+		case <-time.After(joinPause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-e.ctx.Done():
+			return nil, e.ended()
+		}
+	}
+}
+
 // join returns the torrent's place in the swarm, taking it if need be.
 func (e *entry) join(s *session) (*member, error) {
 	if m := s.joined(); m != nil && !m.isBroken() {

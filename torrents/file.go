@@ -115,7 +115,7 @@ func (f *File) await(ctx context.Context, s *session, off, n int64) error {
 		return fmt.Errorf("%w: %w", errNotReady, context.Cause(ctx))
 	}
 	ahead := s.advance(&f.MetaFile, off, n)
-	m, err := f.entry.join(s)
+	m, err := f.entry.joinSoon(ctx, s)
 	if err != nil {
 		return err
 	}
