@@ -88,7 +88,7 @@ func (s *session) readAheadSoon(f *MetaFile, next span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old, held := s.held[f.Index]
-	if _, pending := s.soon[f]; s.member == nil || s.closed || held && !pending && old == next {
+	if s.member == nil || s.closed || held && s.soon == nil && old == next {
 		return
 	}
 	if s.soon == nil {

@@ -23,9 +23,11 @@ type torrent struct {
 	name  string // guarded by Tree.mu
 	route *route // guarded by Tree.mu
 
-	loading sync.Mutex // held over files(), which reads the local disk and nothing else
-	files   func() ([]File, error)
-	inside  atomic.Pointer[inside] // nil until loaded, constant afterwards
+	loading  sync.Mutex // held over files(), which reads the local disk and nothing else
+	files    func() ([]File, error)
+	failure  error                  // of the last files(); guarded by loading
+	failedAt time.Time              // likewise
+	inside   atomic.Pointer[inside] // nil until loaded, constant afterwards
 }
 
 // inside is a torrent's content as a flat tree: 40,000 files are 40,000 small structs and no maps.
@@ -71,19 +73,31 @@ func (t *torrent) load() (*inside, error) {
 	if in := t.inside.Load(); in != nil {
 		return in, nil
 	}
+	if t.failure != nil && time.Since(t.failedAt) < loadPause {
+		return nil, t.failure
+	}
+	in, err := t.read()
+	if err != nil {
+		t.failure, t.failedAt = fmt.Errorf("load torrent %x: %w", t.infohash, err), time.Now()
+		return nil, t.failure
+	}
+	t.failure = nil
+	t.inside.Store(in)
+	return in, nil
+}
+
+// loadPause is for how long a torrent that could not be loaded is not tried again: many may wait for it.
+const loadPause = 250 * time.Millisecond
+
+func (t *torrent) read() (*inside, error) {
 	files, err := t.files()
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.New(err.Error()) // or it would look as if the name were not there that was asked for
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load torrent %x: %w", t.infohash, err)
+		return nil, err
 	}
-	in, err := newInside(files, t.isFile)
-	if err != nil {
-		return nil, fmt.Errorf("load torrent %x: %w", t.infohash, err)
-	}
-	t.inside.Store(in)
-	return in, nil
+	return newInside(files, t.isFile)
 }
 
 func newInside(files []File, isFile bool) (*inside, error) {

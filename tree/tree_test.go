@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -387,7 +388,9 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestLoadAgainAfterError(t *testing.T) {
+func TestLoadAgainAfterError(t *testing.T) { synctest.Test(t, testLoadAgainAfterError) }
+
+func testLoadAgainAfterError(t *testing.T) {
 	tr := New(epoch)
 	must(t, tr.PutRoute(Route{ID: 2, Name: "r"}, epoch))
 	broken := errors.New("broken")
@@ -404,6 +407,10 @@ func TestLoadAgainAfterError(t *testing.T) {
 	if _, err := tr.Walk("r", "t", "a"); !errors.Is(err, broken) {
 		t.Errorf("first look: %v, want %v", err, broken)
 	}
+	if _, err := tr.Walk("r", "t", "a"); !errors.Is(err, broken) || calls != 1 {
+		t.Errorf("at once after that: %v after %d tries, want %v after one", err, calls, broken)
+	}
+	time.Sleep(loadPause)
 	// What does not need the inside works all the while.
 	if got := mustWalk(t, tr, "r/t").Attr().FileID; got != 10 {
 		t.Errorf("file id %d, want 10", got)

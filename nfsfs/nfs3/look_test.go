@@ -335,6 +335,7 @@ func TestLoadErrors(t *testing.T) {
 		{fmt.Errorf("open: %w", syscall.ENFILE), statusJukebox},
 		{fmt.Errorf("open: %w", syscall.ENOMEM), statusJukebox},
 	} {
+		time.Sleep(300 * time.Millisecond) // for so long the tree remembers the last failure
 		failure.Store(&test.err)
 		top, single := e.node("films", "broken"), e.node("films", "broken.iso")
 		for _, call := range []struct {

@@ -126,12 +126,24 @@ func (s *Server) Serve(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
 	return s.serve(call, reply)
 }
 
+// maxLoadArgs is above any arguments but those of WRITE and SYMLINK, which many calls that wait must not
+// keep.
+const maxLoadArgs = 4 << 10
+
 // load answers a call after the torrent was loaded that it is about, beside other calls of the client. It
 // returns false if too many wait already.
 func (s *Server) load(call *rpc.Call, handle []byte) bool {
-	handle, args := slices.Clone(handle), slices.Clone(call.Args)
-	return call.Later(func(context.Context) { s.opts.Tree.Load(handle) }, func(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
-		call.Args = args
+	if len(call.Args) > maxLoadArgs {
+		return false
+	}
+	handle, args, credential := slices.Clone(handle), slices.Clone(call.Args), slices.Clone(call.Credential)
+	wait := func(ctx context.Context) {
+		if ctx.Err() == nil {
+			s.opts.Tree.Load(handle)
+		}
+	}
+	return call.Later(wait, func(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
+		call.Args, call.Credential = args, credential
 		return s.serve(call, reply)
 	})
 }

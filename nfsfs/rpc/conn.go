@@ -165,8 +165,13 @@ func (c *conn) yield() {
 // append appends a reply, if answer makes one, and sends the tail of it. It needs the turn. When sending
 // fails it ends the connection, as what anybody sent next would be taken for the rest.
 func (c *conn) append(call *Call, answer func([]byte) ([]byte, Status, error)) error {
-	start := len(*c.out)
+	start, had := len(*c.out), c.room
 	b, status, err := answer(append(*c.out, 0, 0, 0, 0))
+	// Of what was reserved, the reply may need little.
+	if over := c.room - max(had, had+int64(len(b)-start)); over > 0 {
+		c.server.replies.Release(over)
+		c.room -= over
+	}
 	if err != nil || status == Deferred || status == Dropped {
 		*c.out = b[:start]
 		return err
@@ -192,6 +197,7 @@ func (c *conn) append(call *Call, answer func([]byte) ([]byte, Status, error)) e
 		c.end()
 		return fmt.Errorf("send a file: %w", err)
 	}
+	c.release()
 	*c.out = append(b[:0], make([]byte, xdr.Padded(t.length)-t.length)...)
 	return nil
 }
