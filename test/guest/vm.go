@@ -101,10 +101,11 @@ func lifeEnd(tb testing.TB) time.Time {
 }
 
 func (vm *VM) launch(ctx context.Context, kernel, initrd, network string) error {
+	// Without KASLR: in emulation, the kernel once never came back from looking for a random place.
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
 		"-nodefaults", "-display", "none", "-no-reboot",
-		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 earlyprintk=serial,ttyS0 quiet panic=-1 no_timer_check",
+		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 earlyprintk=serial,ttyS0 quiet panic=-1 no_timer_check nokaslr",
 		"-serial", "file:"+vm.kernelLog,
 		"-device", "virtio-serial-pci", "-chardev", "stdio,id=job,signal=off", "-device", "virtconsole,chardev=job",
 		"-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=")
