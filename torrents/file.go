@@ -48,13 +48,13 @@ func (f *File) Await(ctx context.Context, off int64, n int, reader string) (rele
 	if err != nil {
 		return nil, err
 	}
-	release, err = f.await(ctx, s, off, int64(n), reader)
+	let, err := f.await(ctx, s, off, int64(n), reader)
 	if err != nil {
 		f.entry.release()
 		return nil, err
 	}
 	return func() {
-		release()
+		let()
 		f.entry.release()
 	}, nil
 }

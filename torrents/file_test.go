@@ -360,6 +360,38 @@ func TestCutOffCache(t *testing.T) {
 	}
 }
 
+// TestAwait keeps what was awaited while something else needs its room.
+func TestAwait(t *testing.T) {
+	s := newSample(t, "await", 1<<20, map[string][]byte{"x": randomBytes(8 << 20)})
+	rec := newRecorder()
+	opts := testOptions(t, rec, startPeer(t, s).addr)
+	opts.CacheLimit = 3<<20 + 64<<10
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.metainfo)
+	file := &mustLoad(t, rec.await(t, s.infohash))[0]
+	release, err := file.Await(t.Context(), 100, 10, "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for off := int64(1 << 20); off < 8<<20; off += 1 << 20 {
+		if _, err := file.ReadAt(t.Context(), make([]byte, 1000), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !file.Ready(100, 10) {
+		t.Error("what was awaited has gone")
+	}
+	release()
+	for off := int64(1 << 20); off < 8<<20; off += 1 << 20 {
+		if _, err := file.ReadAt(t.Context(), make([]byte, 1000), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if file.Ready(100, 10) {
+		t.Error("what nobody awaits any more is still there, though the cache holds three pieces only")
+	}
+}
+
 func TestIdleLeavesSwarm(t *testing.T) {
 	s := newSample(t, "idle", 16<<10, map[string][]byte{"x": randomBytes(100_000)})
 	p := startPeer(t, s)

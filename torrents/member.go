@@ -82,6 +82,8 @@ func (m *member) leave() {
 // tell tells the engine what is wanted, and what has come and gone without it.
 func (m *member) tell() {
 	asked := make(map[int]cache.Urgency)
+	// When wishes were withdrawn last that the engine may have asked a peer for.
+	var withdrawn time.Time
 	for {
 		select {
 		case <-m.stop:
@@ -94,18 +96,55 @@ func (m *member) tell() {
 				}
 			}
 		case <-m.pieces.Changed():
-			for _, c := range m.pieces.Changes() {
-				if c.Recheck {
-					m.t.Piece(c.Piece).UpdateCompletion()
-				}
-				if asked[c.Piece] == c.Urgency {
-					continue
-				}
-				m.want(c.Piece, c.Urgency)
-				if asked[c.Piece] = c.Urgency; c.Urgency == cache.None {
-					delete(asked, c.Piece)
+			changes := m.pieces.Changes()
+			seek := false
+			for _, c := range changes {
+				switch before := asked[c.Piece]; {
+				case before == cache.Ahead && c.Urgency == cache.None && m.pieces.State(c.Piece) != cache.Present:
+					withdrawn = time.Now()
+				case before == cache.None && c.Urgency == cache.Now:
+					seek = true
 				}
 			}
+			m.apply(changes, asked)
+			if seek && time.Since(withdrawn) < seekTime && m.pieces.Len() <= maxTakeBack {
+				withdrawn = time.Time{}
+				m.takeBack()
+			}
+		}
+	}
+}
+
+const (
+	// seekTime is how long after he has given up his read-ahead a reader is taken to have gone on elsewhere.
+	seekTime = time.Second
+	// maxTakeBack is for how many pieces it is worth while to take back requests: the engine looks at each.
+	maxTakeBack = 1 << 16
+)
+
+// takeBack takes back all that peers were asked for, so that what a reader wants who has gone on elsewhere does not come after
+// megabytes of what he does not want any more: anacrolix/torrent v1.62.0 neither takes back requests of pieces that nobody wants,
+// nor makes new ones before all that were made have been answered. What is wanted still is asked for again.
+func (m *member) takeBack() {
+	if m.isBroken() {
+		return
+	}
+	m.t.DisallowDataDownload()
+	m.t.AllowDataDownload()
+}
+
+// apply tells the engine of changes. asked is what it was told before.
+func (m *member) apply(changes []cache.Change, asked map[int]cache.Urgency) {
+	for _, c := range changes {
+		if c.Recheck {
+			m.t.Piece(c.Piece).UpdateCompletion()
+		}
+		if asked[c.Piece] == c.Urgency {
+			continue
+		}
+		m.want(c.Piece, c.Urgency)
+		if asked[c.Piece] = c.Urgency; c.Urgency == cache.None {
+			delete(asked, c.Piece)
 		}
 	}
 }
