@@ -361,7 +361,7 @@ func FuzzJoin(f *testing.F) {
 			return
 		}
 		for piece := range min(m.pieces, 10) {
-			member.want(piece, cache.Now)
+			p.Want(cache.Span{First: piece, Last: piece}, cache.Now, 1, 0)
 		}
 		member.leave()
 	})

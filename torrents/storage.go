@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/storage"
@@ -19,18 +20,23 @@ func (noStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (st
 }
 
 // cacheStorage lets the client keep a torrent in the cache.
-type cacheStorage struct{ p *cache.Pieces }
+type cacheStorage struct {
+	p *cache.Pieces
+	// unsure is the piece, plus one, that the client is told nothing is known of; see pipeline.kick.
+	unsure *atomic.Int64
+}
 
 func (s cacheStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
 	return storage.TorrentImpl{
-		Piece: func(p metainfo.Piece) storage.PieceImpl { return cachePiece{s.p, p.Index(), p.Length()} },
+		Piece: func(p metainfo.Piece) storage.PieceImpl { return cachePiece{s, p.Index(), p.Length()} },
 		Close: func() error { return nil }, // the torrent's owner closes the pieces, not the client
 	}, nil
 }
 
 // cachePiece is a piece as the client knows it.
 type cachePiece struct {
-	p      *cache.Pieces
+	cacheStorage
+
 	index  int
 	length int64 // without padding
 }
@@ -55,5 +61,8 @@ func (c cachePiece) MarkNotComplete() error {
 // Completion never lets the client check anything by itself: what has to be checked is not complete for it until
 // that is done.
 func (c cachePiece) Completion() storage.Completion {
+	if c.unsure.Load() == int64(c.index)+1 {
+		return storage.Completion{}
+	}
 	return storage.Completion{Ok: true, Complete: c.p.State(c.index) == cache.Present}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -168,8 +169,9 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) 
 
 // join makes a torrent a member whose data is in p. It does not wait for peers.
 func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
+	unsure := new(atomic.Int64)
 	opts := torrent.AddTorrentOpts{
-		Storage:     cacheStorage{p},
+		Storage:     cacheStorage{p, unsure},
 		InfoBytes:   meta.raw.InfoBytes,
 		PieceLayers: meta.raw.PieceLayers,
 	}
@@ -188,9 +190,9 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.pieces = p
+	m.pieces, m.unsure = p, unsure
 	p.Fetch(true)
-	m.telling.Go(m.tell)
+	m.telling.Go(newPipeline(m).run)
 	m.t.AddTrackers(meta.trackers())
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())

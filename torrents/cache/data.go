@@ -32,6 +32,12 @@ func (p *Pieces) WriteAt(piece int, b []byte, off int64) (int, error) {
 
 	p.mu.Lock()
 	s.readers--
+	s.written += uint32(n)
+	p.arrived += int64(n)
+	if p.wakeAt > 0 && p.arrived >= p.wakeAt {
+		p.wakeAt = 0
+		p.notify()
+	}
 	if isFull(err) {
 		s.set(torn)
 	}
@@ -124,7 +130,23 @@ func (p *Pieces) Verified(piece int) error {
 func (p *Pieces) Reset(piece int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.slots[piece].clear(torn)
+	s := &p.slots[piece]
+	s.clear(torn)
+	s.written = 0
+}
+
+// Arrived returns how many bytes were written since the torrent was opened, and how many of the pieces' are yet to come. Changed
+// has something when wake more have been written.
+func (p *Pieces) Arrived(pieces []int, wake int64) (total, left int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range pieces {
+		if s := &p.slots[i]; s.state == Missing {
+			left += max(0, p.length(i)-int64(s.written))
+		}
+	}
+	p.wakeAt = p.arrived + wake
+	return p.arrived, left
 }
 
 // admitted lets those who wait for room know that there is something new to evict.

@@ -81,6 +81,7 @@ func (p *Pieces) tryAdmit(piece int, queue slotFlags) bool {
 	}
 	s.clear(queue)
 	s.set(hasRoom)
+	s.written = 0
 	s.last = c.tick()
 	c.used += cost
 	c.unwritten.Add(cost)
@@ -100,6 +101,11 @@ func (p *Pieces) change(piece int, why slotFlags) {
 	}
 	s.set(changed)
 	p.changes = append(p.changes, piece)
+	p.notify()
+}
+
+// notify wakes who takes the changes.
+func (p *Pieces) notify() {
 	select {
 	case p.signal <- struct{}{}:
 	default:
@@ -114,13 +120,14 @@ func (p *Pieces) Fetch(on bool) {
 	p.changes = nil
 	for i := range p.slots {
 		p.slots[i].clear(changed | recheck | torn)
+		p.slots[i].written = 0
 		if p.slots[i].fetch() != None {
 			p.change(i, 0)
 		}
 	}
 }
 
-// Changed returns a channel that has something when there are changes to take.
+// Changed returns a channel that has something when there are changes to take, and when Arrived said so.
 func (p *Pieces) Changed() <-chan struct{} { return p.signal }
 
 // Changes takes the changes: first of pieces that are not wanted any more, then of those that are, the most urgent first.

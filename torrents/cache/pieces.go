@@ -72,6 +72,8 @@ type Pieces struct {
 	changes  []int                 // pieces whose fetch may have changed, while fetching
 	fetching bool
 	isClosed bool
+	arrived  int64 // bytes written
+	wakeAt   int64 // when there are so many, who takes the changes is woken; 0 is never
 	overhead int64 // bytes on disk beyond the room of the pieces
 }
 

@@ -44,6 +44,7 @@ type slot struct {
 	ahead   uint16 // who will read it soon
 	last    uint32 // tick of the last use
 	ticket  uint32 // of who began to wait for it first, of those who do
+	written uint32 // bytes that were written to it since it got its room, or since Reset
 }
 
 // isLeaving says whether the piece is being evicted.
