@@ -34,6 +34,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"shoal/torrents/cache"
+	"shoal/torrents/outbound"
 )
 
 // Options say what the library is to work with.
@@ -91,6 +92,7 @@ type Library struct {
 	lock  *flock.Flock
 	cache *cache.Cache
 	swarm *swarm
+	web   *outbound.Client // fetches what users name by URL
 
 	closing   chan struct{} // closed when Close begins
 	closeOnce sync.Once
@@ -98,6 +100,7 @@ type Library struct {
 	cancel    context.CancelFunc
 	workers   sync.WaitGroup
 	slots     chan struct{} // one for each magnet that is in the swarm
+	fetching  chan struct{} // one for each .torrent file that is being fetched
 
 	// changing is held over a whole change, its writes to disk included, so that changes follow one
 	// another. Reading needs mu only.
@@ -118,6 +121,8 @@ func Open(opts Options) (_ *Library, err error) {
 		closing: make(chan struct{}),
 		slots:   make(chan struct{}, maxResolving),
 		entries: make(map[Infohash]*entry),
+
+		fetching: make(chan struct{}, maxFetching),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.openDirs(); err != nil {
@@ -144,7 +149,9 @@ func Open(opts Options) (_ *Library, err error) {
 		return nil, err
 	}
 	l.tidyCache()
-	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
+	out := newOutgoing(opts.Swarm)
+	l.web = outbound.NewClient(out.dial)
+	if l.swarm, err = newSwarm(opts.Swarm, out, l.log); err != nil {
 		return nil, err
 	}
 	l.announceAll()

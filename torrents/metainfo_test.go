@@ -337,7 +337,7 @@ func FuzzJoin(f *testing.F) {
 	f.Add(encode(f, dict{"info": dict{
 		"name": "n", "piece length": 16384, "length": 20_000, "pieces": hashes(2), "meta version": 2, "file tree": dict{"n": v2Leaf(20_000, root)},
 	}}))
-	s, err := newSwarm(SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}, slog.New(slog.DiscardHandler))
+	s, err := newSwarm(SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}, newOutgoing(SwarmOptions{}), slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -34,6 +34,9 @@ type SwarmOptions struct {
 	UpLimit   int64    // bytes per second; 0 is none
 	MaxPeers  int      // connections per torrent
 	Peers     []string // host:port of peers tried for every torrent
+
+	ExtraTrackers []string // URLs of trackers for every torrent that is not private; see CheckTracker
+	AllowPrivate  bool     // let trackers, web seeds and URLs be at addresses that are not public
 }
 
 const (
@@ -61,9 +64,13 @@ const (
 type swarm struct {
 	client *torrent.Client
 	opts   SwarmOptions
+	out    *outgoing
 	peers  []torrent.PeerInfo
-	stop   context.CancelFunc
-	log    *slog.Logger
+	// extraTrackers are SwarmOptions.ExtraTrackers as the engine takes them.
+	extraTrackers []string
+
+	stop context.CancelFunc
+	log  *slog.Logger
 
 	background sync.WaitGroup
 
@@ -71,10 +78,19 @@ type swarm struct {
 	members map[*member]struct{}
 }
 
-func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
+// newSwarm starts the client, which goes out by out and closes that.
+func newSwarm(opts SwarmOptions, out *outgoing, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
 	var first bootstrap
-	cfg, err := clientConfig(opts, &first, log)
+	var extra []string
+	for _, link := range opts.ExtraTrackers {
+		good, err := trackerURL(link)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", link, err)
+		}
+		extra = append(extra, good)
+	}
+	cfg, err := clientConfig(opts, &first, out, log)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +114,9 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		stop:    stop,
 		members: make(map[*member]struct{}),
 		peers:   peerInfos(opts.Peers),
+		out:     out,
+
+		extraTrackers: extra,
 	}
 	s.background.Go(func() { s.run(ctx) })
 	if opts.DHT {
@@ -118,7 +137,7 @@ func peerInfos(addrs []string) []torrent.PeerInfo {
 func (s *swarm) close() error {
 	s.stop()
 	s.background.Wait()
-	return errors.Join(s.client.Close()...)
+	return errors.Join(errors.Join(s.client.Close()...), s.out.close())
 }
 
 // run looks after the members until ctx ends.
@@ -191,8 +210,8 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	m.pieces = p
 	p.Fetch(true)
 	m.telling.Go(m.tell)
-	m.t.AddTrackers(meta.trackers())
-	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
+	m.addTrackers(meta.trackers(), !meta.Private)
+	m.addWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
 }
@@ -212,7 +231,8 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 		return nil, err
 	}
 	defer m.leave()
-	m.t.AddTrackers(tiers(link.trackers))
+	// A link to a private torrent has to name a tracker, so that one without is to none.
+	m.addTrackers(tiers(link.trackers), len(link.trackers) == 0)
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {

@@ -75,6 +75,9 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 			UpLimit:   int64(cfg.BTUpLimit),
 			MaxPeers:  cfg.BTMaxPeers,
 			Peers:     cfg.BTPeers,
+
+			ExtraTrackers: cfg.BTExtraTrackers,
+			AllowPrivate:  cfg.FetchAllowPrivate,
 		},
 		Watcher: namespace{names, log},
 		Logger:  log,
