@@ -94,6 +94,8 @@ type Library struct {
 	swarm *swarm
 	web   *outbound.Client // fetches what users name by URL
 
+	blocked *blocked // nil without a blocklist
+
 	closing   chan struct{} // closed when Close begins
 	closeOnce sync.Once
 	ctx       context.Context //nolint:containedctx // ends with Close; the parent of background work
@@ -113,7 +115,8 @@ type Library struct {
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
-// has it open, ErrListen, or a *fs.PathError of one of the folders.
+// has it open, ErrListen, ErrBlocklist, or a *fs.PathError of one of the folders. A blocklist that has
+// to be fetched is waited for, a minute at most.
 func Open(opts Options) (_ *Library, err error) {
 	l := &Library{
 		opts:    opts,
@@ -151,7 +154,12 @@ func Open(opts Options) (_ *Library, err error) {
 	l.tidyCache()
 	out := newOutgoing(opts.Swarm)
 	l.web = outbound.NewClient(out.dial)
-	if l.swarm, err = newSwarm(opts.Swarm, out, l.log); err != nil {
+	if opts.Swarm.Blocklist != "" {
+		if l.blocked, err = openBlocked(l.ctx, opts.Swarm.Blocklist, opts.DataDir, l.web, l.log); err != nil {
+			return nil, err
+		}
+	}
+	if l.swarm, err = newSwarm(opts.Swarm, out, l.blocked, l.log); err != nil {
 		return nil, err
 	}
 	l.announceAll()
@@ -160,6 +168,9 @@ func Open(opts Options) (_ *Library, err error) {
 		if _, err := l.AddRoute(name, opts.Archives); err != nil && !errors.As(err, &exists) {
 			return nil, errors.Join(err, l.Close())
 		}
+	}
+	if l.blocked != nil {
+		l.workers.Go(func() { l.blocked.follow(l.ctx) })
 	}
 	l.workers.Go(l.tend)
 	return l, nil

@@ -36,6 +36,7 @@ type SwarmOptions struct {
 	Peers     []string // host:port of peers tried for every torrent
 
 	ExtraTrackers []string // URLs of trackers for every torrent that is not private; see CheckTracker
+	Blocklist     string   // path or URL of a list of addresses that peers must not have; see CheckBlocklist
 	AllowPrivate  bool     // let trackers, web seeds and URLs be at addresses that are not public
 }
 
@@ -78,8 +79,8 @@ type swarm struct {
 	members map[*member]struct{}
 }
 
-// newSwarm starts the client, which goes out by out and closes that.
-func newSwarm(opts SwarmOptions, out *outgoing, log *slog.Logger) (*swarm, error) {
+// newSwarm starts the client, which goes out by out and closes that. block may be nil.
+func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
 	var first bootstrap
 	var extra []string
@@ -93,6 +94,9 @@ func newSwarm(opts SwarmOptions, out *outgoing, log *slog.Logger) (*swarm, error
 	cfg, err := clientConfig(opts, &first, out, log)
 	if err != nil {
 		return nil, err
+	}
+	if block != nil {
+		cfg.IPBlocklist = block
 	}
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {

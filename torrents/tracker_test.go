@@ -354,7 +354,7 @@ func TestTrackerRedirects(t *testing.T) {
 	}
 	out.seeds.DialContext = out.dial
 	var said heard
-	s, err := newSwarm(testOptions(t, newRecorder()).Swarm, out, said.logger())
+	s, err := newSwarm(testOptions(t, newRecorder()).Swarm, out, nil, said.logger())
 	if err != nil {
 		t.Fatal(err)
 	}

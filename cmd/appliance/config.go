@@ -72,7 +72,7 @@ type Config struct {
 	BTAnnounceIP    string        `env:"BT_ANNOUNCE_IP" later:"warn"`
 	BTInterface     string        `env:"BT_INTERFACE" later:"refuse"`
 	BTProxy         string        `env:"BT_PROXY" later:"refuse"`
-	BTBlocklist     string        `env:"BT_BLOCKLIST" later:"refuse"`
+	BTBlocklist     string        `env:"BT_BLOCKLIST"`
 	BTExtraTrackers []string      `env:"BT_EXTRA_TRACKERS"`
 	BTEncryption    string        `env:"BT_ENCRYPTION" later:"refuse"`
 
@@ -247,6 +247,9 @@ func (c *Config) check() []string {
 		if err := checkAddr(peer); err != nil {
 			mistake("BT_PEERS", "%q has to be host:port: %v", peer, err)
 		}
+	}
+	if err := torrents.CheckBlocklist(c.BTBlocklist); err != nil {
+		mistake("BT_BLOCKLIST", "%v", err)
 	}
 	for _, tracker := range c.BTExtraTrackers {
 		if err := torrents.CheckTracker(tracker); err != nil {

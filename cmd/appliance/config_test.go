@@ -263,6 +263,7 @@ var badValues = map[string][]string{
 	"LOG_LEVEL":      {"verbose", "7"},
 
 	"BT_EXTRA_TRACKERS":   {"x", "ws://t.example/", "udp://t.example", "udp://t.example:80,http://user@t.example/"},
+	"BT_BLOCKLIST":        {"ftp://t.example/list", "http://", "http:///list"},
 	"FETCH_ALLOW_PRIVATE": {"maybe"},
 	"LOG_FORMAT":          {"xml", "JSON"},
 }
