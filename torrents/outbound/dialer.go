@@ -22,7 +22,7 @@ func (g Guard) Dialer(base net.Dialer) *net.Dialer {
 	control, controlContext := base.Control, base.ControlContext
 	base.Control = nil
 	base.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-		if err := g.checkAddress(address); err != nil {
+		if err := g.CheckAddress(network, address); err != nil {
 			return err
 		}
 		switch {
@@ -39,9 +39,9 @@ func (g Guard) Dialer(base net.Dialer) *net.Dialer {
 	return &base
 }
 
-// checkAddress is Check for an address as net.Dialer's Control has it. One without an IP address means this
-// machine.
-func (g Guard) checkAddress(address string) error {
+// CheckAddress is Check for an address with a port, as net.Dialer's Control has it. One without an IP address
+// means this machine.
+func (g Guard) CheckAddress(_, address string) error {
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil && !g.AllowPrivate {
 		return fmt.Errorf("%s is %w", address, ErrNotPublic)
