@@ -62,7 +62,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder,
 		ReadGiveUp: time.Hour, Idle: time.Hour,
 		// Nothing that leaves this machine: no DHT, no local discovery, no port mapping, no peers.
-		Swarm:   torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5},
+		Swarm:   torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5, AllowPrivate: true},
 		Watcher: s.watcher, Logger: log,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,6 +61,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
+	case errors.Is(err, context.Canceled):
+		// The client has hung up, and nobody reads this.
+		p = problem{Status: http.StatusServiceUnavailable, Detail: "The request was cancelled."}
 	case errors.Is(err, torrents.ErrClosed):
 		p = problem{Status: http.StatusServiceUnavailable, Detail: "Shoal is stopping."}
 	default:

@@ -103,7 +103,7 @@ func (s *server) addTorrents(w http.ResponseWriter, r *http.Request) {
 	case "multipart/form-data":
 		added, err = s.addUpload(w, r)
 	default:
-		added, err = s.addMagnet(w, r)
+		added, err = s.addLink(w, r)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -123,7 +123,8 @@ func (s *server) addTorrents(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, "application/json", list)
 }
 
-func (s *server) addMagnet(w http.ResponseWriter, r *http.Request) ([]torrents.Torrent, error) {
+// addLink adds a magnet link, or what is at a URL.
+func (s *server) addLink(w http.ResponseWriter, r *http.Request) ([]torrents.Torrent, error) {
 	var body struct {
 		Route  string `json:"route"`
 		Magnet string `json:"magnet"`
@@ -132,16 +133,22 @@ func (s *server) addMagnet(w http.ResponseWriter, r *http.Request) ([]torrents.T
 	if err := readJSON(w, r, &body); err != nil {
 		return nil, err
 	}
-	if body.URL != "" {
-		return nil, &requestError{http.StatusNotImplemented, "Torrents cannot be added by URL yet: upload the .torrent file, or give its magnet link."}
-	}
-	if body.Magnet == "" {
-		return nil, badRequest("“magnet” is missing.")
+	switch {
+	case body.Magnet == "" && body.URL == "":
+		return nil, badRequest("“magnet” is missing, or “url”.")
+	case body.Magnet != "" && body.URL != "":
+		return nil, badRequest("There are both “magnet” and “url”; give one of them.")
 	}
 	if err := s.checkRoute(body.Route); err != nil {
 		return nil, err
 	}
-	t, err := s.library.AddMagnet(body.Route, body.Magnet)
+	var t torrents.Torrent
+	var err error
+	if body.URL != "" {
+		t, err = s.library.AddURL(r.Context(), body.Route, body.URL)
+	} else {
+		t, err = s.library.AddMagnet(body.Route, body.Magnet)
+	}
 	return []torrents.Torrent{t}, err
 }
 

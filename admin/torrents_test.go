@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -163,15 +164,43 @@ func TestAddMagnetBadly(t *testing.T) {
 
 func TestAddByURL(t *testing.T) {
 	s := openSite(t)
-	for _, body := range []string{
-		`{"route": "films", "url": "http://127.0.0.1/x.torrent"}`,
-		`{"route": "films", "url": "file:///etc/passwd"}`,
-		`{"route": "films", "url": "http://127.0.0.1/x.torrent", "magnet": "` + magnet(someHash, "name") + `"}`,
-	} {
-		wantStatus(t, s.json(t, http.MethodPost, "/api/v1/torrents", body), http.StatusNotImplemented)
+	one := torrentFile("one.mkv", 40000)
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/one.torrent":
+			_, _ = w.Write(one)
+		case "/magnet":
+			w.Header().Set("Location", magnet(someHash, "name"))
+			w.WriteHeader(http.StatusSeeOther)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(served.Close)
+	add := func(route, link string) answer {
+		return s.json(t, http.MethodPost, "/api/v1/torrents", `{"route": "`+route+`", "url": "`+link+`"}`)
 	}
-	if got := s.names(); len(got) > 0 {
-		t.Errorf("after adding by URL the torrents are %q, want none", got)
+	a := add("films", served.URL+"/one.torrent")
+	wantStatus(t, a, http.StatusCreated)
+	added := checkRow(t, a, row{
+		Infohash: infohash(t, one).String(), Name: "one.mkv", Route: "films", State: "idle", Size: 40000, Files: 1,
+	})
+	if found := s.get(t, location(t, "/api/v1/torrents", a)); decode[row](t, found) != added {
+		t.Errorf("GET of the Location answers %s, and adding it %+v", found.body, added)
+	}
+	wantStatus(t, add("films", served.URL+"/one.torrent"), http.StatusConflict)
+	wantStatus(t, add("music", served.URL+"/magnet"), http.StatusCreated)
+	before := s.names()
+	for _, bad := range []answer{
+		add("films", served.URL+"/absent.torrent"), add("films", "file:///etc/passwd"), add("films", "one.torrent"),
+		add("nothing", served.URL+"/one.torrent"), add("", served.URL+"/one.torrent"),
+		s.json(t, http.MethodPost, "/api/v1/torrents",
+			`{"route": "films", "url": "`+served.URL+`/one.torrent", "magnet": "`+magnet(someHash, "name")+`"}`),
+	} {
+		wantStatus(t, bad, http.StatusBadRequest)
+	}
+	if got := s.names(); !slices.Equal(got, before) {
+		t.Errorf("after what is wrong the torrents are %q, want %q", got, before)
 	}
 }
 

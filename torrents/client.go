@@ -22,7 +22,7 @@ var quietLibrary = sync.OnceFunc(func() { alog.Default = alog.Default.WithDefaul
 
 // clientConfig is the engine's configuration. What differs from its defaults without being a setting
 // of ours has the reason beside it.
-func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torrent.ClientConfig, error) {
+func clientConfig(opts SwarmOptions, first *bootstrap, out *outgoing, log *slog.Logger) (*torrent.ClientConfig, error) {
 	cfg := torrent.NewDefaultClientConfig()
 	host, port, err := net.SplitHostPort(opts.Addr)
 	if err != nil {
@@ -66,6 +66,7 @@ func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torre
 	cfg.DropDuplicatePeerIds = true
 	cfg.Callbacks.ReadExtendedHandshake = spareRequests
 	cfg.DefaultStorage = noStorage{}
+	out.configure(cfg)
 	cfg.Slogger = slog.New(quiet{log.Handler()})
 	return cfg, nil
 }

@@ -18,6 +18,8 @@ var (
 	ErrClosed = errors.New("library closed")
 	// ErrListen is returned by Open when it cannot listen for peers.
 	ErrListen = errors.New("listen for peers")
+	// ErrBlocklist is returned by Open when the blocklist cannot be read.
+	ErrBlocklist = errors.New("the blocklist cannot be read")
 	// ErrLocked is returned by Open when another process has the library open.
 	ErrLocked = errors.New("another instance is using it")
 )

@@ -34,6 +34,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"shoal/torrents/cache"
+	"shoal/torrents/outbound"
 )
 
 // Options say what the library is to work with.
@@ -91,6 +92,9 @@ type Library struct {
 	lock  *flock.Flock
 	cache *cache.Cache
 	swarm *swarm
+	web   *outbound.Client // fetches what users name by URL
+
+	blocked *blocked // nil without a blocklist
 
 	closing   chan struct{} // closed when Close begins
 	closeOnce sync.Once
@@ -98,6 +102,7 @@ type Library struct {
 	cancel    context.CancelFunc
 	workers   sync.WaitGroup
 	slots     chan struct{} // one for each magnet that is in the swarm
+	fetching  chan struct{} // one for each .torrent file that is being fetched
 
 	// changing is held over a whole change, its writes to disk included, so that changes follow one
 	// another. Reading needs mu only.
@@ -110,7 +115,8 @@ type Library struct {
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
-// has it open, ErrListen, or a *fs.PathError of one of the folders.
+// has it open, ErrListen, ErrBlocklist, or a *fs.PathError of one of the folders. A blocklist that has
+// to be fetched is waited for, a minute at most.
 func Open(opts Options) (_ *Library, err error) {
 	l := &Library{
 		opts:    opts,
@@ -118,6 +124,8 @@ func Open(opts Options) (_ *Library, err error) {
 		closing: make(chan struct{}),
 		slots:   make(chan struct{}, maxResolving),
 		entries: make(map[Infohash]*entry),
+
+		fetching: make(chan struct{}, maxFetching),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.openDirs(); err != nil {
@@ -144,7 +152,14 @@ func Open(opts Options) (_ *Library, err error) {
 		return nil, err
 	}
 	l.tidyCache()
-	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
+	out := newOutgoing(opts.Swarm)
+	l.web = outbound.NewClient(out.dial)
+	if opts.Swarm.Blocklist != "" {
+		if l.blocked, err = openBlocked(l.ctx, opts.Swarm.Blocklist, opts.DataDir, l.web, l.log); err != nil {
+			return nil, err
+		}
+	}
+	if l.swarm, err = newSwarm(opts.Swarm, out, l.blocked, l.log); err != nil {
 		return nil, err
 	}
 	l.announceAll()
@@ -153,6 +168,9 @@ func Open(opts Options) (_ *Library, err error) {
 		if _, err := l.AddRoute(name, opts.Archives); err != nil && !errors.As(err, &exists) {
 			return nil, errors.Join(err, l.Close())
 		}
+	}
+	if l.blocked != nil {
+		l.workers.Go(func() { l.blocked.follow(l.ctx) })
 	}
 	l.workers.Go(l.tend)
 	return l, nil

@@ -35,6 +35,10 @@ type SwarmOptions struct {
 	UpLimit   int64    // bytes per second; 0 is none
 	MaxPeers  int      // connections per torrent
 	Peers     []string // host:port of peers tried for every torrent
+
+	ExtraTrackers []string // URLs of trackers for every torrent that is not private; see CheckTracker
+	Blocklist     string   // path or URL of a list of addresses that peers must not have; see CheckBlocklist
+	AllowPrivate  bool     // let trackers, web seeds and URLs be at addresses that are not public
 }
 
 const (
@@ -62,9 +66,13 @@ const (
 type swarm struct {
 	client *torrent.Client
 	opts   SwarmOptions
+	out    *outgoing
 	peers  []torrent.PeerInfo
-	stop   context.CancelFunc
-	log    *slog.Logger
+	// extraTrackers are SwarmOptions.ExtraTrackers as the engine takes them.
+	extraTrackers []string
+
+	stop context.CancelFunc
+	log  *slog.Logger
 
 	background sync.WaitGroup
 
@@ -72,12 +80,24 @@ type swarm struct {
 	members map[*member]struct{}
 }
 
-func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
+// newSwarm starts the client, which goes out by out and closes that. block may be nil.
+func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
 	var first bootstrap
-	cfg, err := clientConfig(opts, &first, log)
+	var extra []string
+	for _, link := range opts.ExtraTrackers {
+		good, err := trackerURL(link)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", link, err)
+		}
+		extra = append(extra, good)
+	}
+	cfg, err := clientConfig(opts, &first, out, log)
 	if err != nil {
 		return nil, err
+	}
+	if block != nil {
+		cfg.IPBlocklist = block
 	}
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
@@ -99,6 +119,9 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		stop:    stop,
 		members: make(map[*member]struct{}),
 		peers:   peerInfos(opts.Peers),
+		out:     out,
+
+		extraTrackers: extra,
 	}
 	s.background.Go(func() { s.run(ctx) })
 	if opts.DHT {
@@ -119,7 +142,7 @@ func peerInfos(addrs []string) []torrent.PeerInfo {
 func (s *swarm) close() error {
 	s.stop()
 	s.background.Wait()
-	return errors.Join(s.client.Close()...)
+	return errors.Join(errors.Join(s.client.Close()...), s.out.close())
 }
 
 // run looks after the members until ctx ends.
@@ -193,8 +216,8 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	m.pieces, m.unsure = p, unsure
 	p.Fetch(true)
 	m.telling.Go(newPipeline(m).run)
-	m.t.AddTrackers(meta.trackers())
-	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
+	m.addTrackers(meta.trackers(), !meta.Private)
+	m.addWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
 }
@@ -214,7 +237,8 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 		return nil, err
 	}
 	defer m.leave()
-	m.t.AddTrackers(tiers(link.trackers))
+	// A link to a private torrent has to name a tracker, so that one without is to none.
+	m.addTrackers(tiers(link.trackers), len(link.trackers) == 0)
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {

@@ -72,11 +72,11 @@ type Config struct {
 	BTAnnounceIP    string        `env:"BT_ANNOUNCE_IP" later:"warn"`
 	BTInterface     string        `env:"BT_INTERFACE" later:"refuse"`
 	BTProxy         string        `env:"BT_PROXY" later:"refuse"`
-	BTBlocklist     string        `env:"BT_BLOCKLIST" later:"refuse"`
-	BTExtraTrackers []string      `env:"BT_EXTRA_TRACKERS" later:"warn"`
+	BTBlocklist     string        `env:"BT_BLOCKLIST"`
+	BTExtraTrackers []string      `env:"BT_EXTRA_TRACKERS"`
 	BTEncryption    string        `env:"BT_ENCRYPTION" later:"refuse"`
 
-	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false" later:"warn"`
+	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
@@ -246,6 +246,14 @@ func (c *Config) check() []string {
 	for _, peer := range c.BTPeers {
 		if err := checkAddr(peer); err != nil {
 			mistake("BT_PEERS", "%q has to be host:port: %v", peer, err)
+		}
+	}
+	if err := torrents.CheckBlocklist(c.BTBlocklist); err != nil {
+		mistake("BT_BLOCKLIST", "%v", err)
+	}
+	for _, tracker := range c.BTExtraTrackers {
+		if err := torrents.CheckTracker(tracker); err != nil {
+			mistake("BT_EXTRA_TRACKERS", "%q: %v", tracker, err)
 		}
 	}
 	for name, d := range map[string]time.Duration{"NFS_READ_WAIT": c.NFSReadWait, "BT_IDLE": c.BTIdle} {

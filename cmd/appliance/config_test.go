@@ -261,7 +261,11 @@ var badValues = map[string][]string{
 	"BT_UPNP":        {"maybe"},
 	"BT_MAX_PEERS":   {"0", "-1", "many", "1.5", "1e3", "99999999999999999999"},
 	"LOG_LEVEL":      {"verbose", "7"},
-	"LOG_FORMAT":     {"xml", "JSON"},
+
+	"BT_EXTRA_TRACKERS":   {"x", "ws://t.example/", "udp://t.example", "udp://t.example:80,http://user@t.example/"},
+	"BT_BLOCKLIST":        {"ftp://t.example/list", "http://", "http:///list"},
+	"FETCH_ALLOW_PRIVATE": {"maybe"},
+	"LOG_FORMAT":          {"xml", "JSON"},
 }
 
 func TestMistakes(t *testing.T) {

@@ -75,6 +75,10 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 			UpLimit:   int64(cfg.BTUpLimit),
 			MaxPeers:  cfg.BTMaxPeers,
 			Peers:     cfg.BTPeers,
+
+			ExtraTrackers: cfg.BTExtraTrackers,
+			Blocklist:     cfg.BTBlocklist,
+			AllowPrivate:  cfg.FetchAllowPrivate,
 		},
 		Watcher: namespace{names, log},
 		Logger:  log,
@@ -86,6 +90,8 @@ func explainOpen(cfg *Config, err error) error {
 	setting := "DATA_DIR"
 	var path *fs.PathError
 	switch {
+	case errors.Is(err, torrents.ErrBlocklist):
+		setting = "BT_BLOCKLIST"
 	case errors.Is(err, torrents.ErrListen):
 		setting = "BT_ADDR"
 	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):

@@ -1,0 +1,96 @@
+package torrents
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// CheckTracker says what is wrong with the URL of a tracker. The error is an *InputError.
+func CheckTracker(link string) error {
+	_, err := trackerURL(link)
+	return err
+}
+
+// trackerURL returns the URL of a tracker as the engine takes it. anacrolix/torrent v1.62.0 panics at URLs of
+// other schemes, with a user name, and that are written in another way than package url writes them.
+func trackerURL(link string) (string, error) {
+	if len(link) > maxURL {
+		return "", inputErrorf("the tracker's URL is longer than %d KiB", maxURL>>10)
+	}
+	u, err := url.Parse(strings.TrimSpace(link))
+	if err != nil {
+		return "", inputErrorf("the tracker's URL cannot be read")
+	}
+	u.Fragment, u.RawFragment = "", ""
+	schemes := []string{u.Scheme}
+	switch {
+	case u.Scheme == "udp":
+		schemes = []string{"udp", "udp4", "udp6"} // the engine makes two trackers of it
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", inputErrorf("the tracker's URL has to begin with http://, https:// or udp://")
+	}
+	switch {
+	case u.Hostname() == "":
+		return "", inputErrorf("the tracker's URL has no host")
+	case u.Scheme == "udp" && u.Port() == "":
+		return "", inputErrorf("the tracker's URL has no port")
+	case u.User != nil:
+		return "", inputErrorf("the tracker's URL has a user name, which is not supported")
+	}
+	for _, scheme := range schemes {
+		v := *u
+		v.Scheme = scheme
+		again, err := url.Parse(v.String())
+		if err != nil || again.String() != v.String() {
+			return "", inputErrorf("the tracker's URL cannot be read")
+		}
+	}
+	return u.String(), nil
+}
+
+// addTrackers announces the torrent to the trackers, as far as their URLs can be used, and to those of
+// SwarmOptions.ExtraTrackers if it is known not to be private.
+func (m *member) addTrackers(tiers [][]string, extra bool) {
+	var usable [][]string
+	for _, tier := range tiers {
+		var list []string
+		for _, link := range tier {
+			good, err := trackerURL(link)
+			if err != nil {
+				m.swarm.log.Debug("a tracker is left out", "torrent", m.t.InfoHash().HexString(), "err", err)
+				continue
+			}
+			list = append(list, good)
+		}
+		if len(list) > 0 {
+			usable = append(usable, list)
+		}
+	}
+	if extra {
+		for _, link := range m.swarm.extraTrackers {
+			if !slices.ContainsFunc(usable, func(tier []string) bool { return slices.Contains(tier, link) }) {
+				usable = append(usable, []string{link})
+			}
+		}
+	}
+	m.t.AddTrackers(usable)
+}
+
+// addWebSeeds fetches from the web seeds (BEP 19), as far as their URLs can be used: the engine panics at
+// others.
+func (m *member) addWebSeeds(links []string) {
+	var usable []string
+	for _, link := range links {
+		u, err := url.Parse(link)
+		if err != nil || len(link) > maxURL || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			m.swarm.log.Debug("a web seed is left out", "torrent", m.t.InfoHash().HexString())
+			continue
+		}
+		if m.t.Info().IsDir() && !strings.HasSuffix(link, "/") {
+			link += "/" // as it should be; the engine would ask for the same thing as every file
+		}
+		usable = append(usable, link)
+	}
+	m.t.AddWebSeeds(usable)
+}
