@@ -22,7 +22,7 @@ var quietLibrary = sync.OnceFunc(func() { alog.Default = alog.Default.WithDefaul
 
 // clientConfig is the engine's configuration. What differs from its defaults without being a setting
 // of ours has the reason beside it.
-func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torrent.ClientConfig, error) {
+func clientConfig(opts SwarmOptions, first *bootstrap, limits limits, log *slog.Logger) (*torrent.ClientConfig, error) {
 	cfg := torrent.NewDefaultClientConfig()
 	host, port, err := net.SplitHostPort(opts.Addr)
 	if err != nil {
@@ -51,9 +51,15 @@ func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torre
 	cfg.DisableWebtorrent = true
 	cfg.Seed = opts.Seed
 	cfg.DisableAggressiveUpload = !opts.Seed
-	// Always with limiters, so that a limit can be set while it runs.
-	cfg.DownloadRateLimiter = newLimiter(opts.DownLimit)
-	cfg.UploadRateLimiter = newLimiter(opts.UpLimit)
+	cfg.DownloadRateLimiter, cfg.UploadRateLimiter = limits.down, limits.up
+	opts.Encryption.configure(cfg)
+	for _, addr := range opts.AnnounceIPs {
+		if addr.Is4() {
+			cfg.PublicIp4 = addr.AsSlice()
+		} else {
+			cfg.PublicIp6 = addr.AsSlice()
+		}
+	}
 	cfg.EstablishedConnsPerTorrent = opts.MaxPeers
 	cfg.TotalHalfOpenConns = 200
 	// The default of 10 a second makes torrents that are woken together wait for one another.
@@ -75,16 +81,6 @@ func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torre
 // it: 8 MiB every ten seconds instead of 40 MB/s.
 func spareRequests(_ *torrent.PeerConn, handshake *pp.ExtendedHandshakeMessage) {
 	handshake.Reqq -= handshake.Reqq / 8
-}
-
-// limiterBurst is above the largest piece of data that the library passes in one go (1 MiB).
-const limiterBurst = 1 << 20
-
-func newLimiter(bytesPerSecond int64) *rate.Limiter {
-	if bytesPerSecond == 0 {
-		return rate.NewLimiter(rate.Inf, limiterBurst)
-	}
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), limiterBurst)
 }
 
 // quiet passes on what the library logs at a lower level: most of it is about the trouble of single

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -32,6 +33,9 @@ type SwarmOptions struct {
 	UpLimit   int64    // bytes per second; 0 is none
 	MaxPeers  int      // connections per torrent
 	Peers     []string // host:port of peers tried for every torrent
+
+	Encryption  Encryption   // of connections to peers; empty is EncryptionAllow
+	AnnounceIPs []netip.Addr // what trackers and peers are told, at most one of IPv4 and one of IPv6
 }
 
 const (
@@ -58,6 +62,7 @@ const (
 // metadata, are members of it.
 type swarm struct {
 	client *torrent.Client
+	limits limits
 	opts   SwarmOptions
 	peers  []torrent.PeerInfo
 	stop   context.CancelFunc
@@ -72,7 +77,8 @@ type swarm struct {
 func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
 	var first bootstrap
-	cfg, err := clientConfig(opts, &first, log)
+	limits := newLimits(opts.DownLimit, opts.UpLimit)
+	cfg, err := clientConfig(opts, &first, limits, log)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +97,7 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{
 		client:  client,
+		limits:  limits,
 		log:     log,
 		opts:    opts,
 		stop:    stop,
@@ -184,7 +191,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.t.AddTrackers(meta.trackers())
+	m.t.AddTrackers(usableTrackers(meta.trackers(), true))
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
@@ -205,7 +212,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 		return nil, err
 	}
 	defer m.leave()
-	m.t.AddTrackers(tiers(link.trackers))
+	m.t.AddTrackers(usableTrackers(tiers(link.trackers), true))
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {

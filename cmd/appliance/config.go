@@ -55,26 +55,26 @@ type Config struct {
 	WatchDir string            `env:"WATCH_DIR" later:"warn"`
 	Archives torrents.Archives `env:"ARCHIVES" envDefault:"folder"`
 
-	BTAddr          string        `env:"BT_ADDR" envDefault:":42069"`
-	BTDHT           bool          `env:"BT_DHT" envDefault:"true"`
-	BTPEX           bool          `env:"BT_PEX" envDefault:"true"`
-	BTLSD           bool          `env:"BT_LSD" envDefault:"true"`
-	BTUTP           bool          `env:"BT_UTP" envDefault:"true"`
-	BTTCP           bool          `env:"BT_TCP" envDefault:"true"`
-	BTIPv6          bool          `env:"BT_IPV6" envDefault:"true"`
-	BTUPnP          bool          `env:"BT_UPNP" envDefault:"false"`
-	BTDownLimit     byteSize      `env:"BT_DOWN_LIMIT" envDefault:"0"`
-	BTUpLimit       byteSize      `env:"BT_UP_LIMIT" envDefault:"0"`
-	BTSeed          bool          `env:"BT_SEED" envDefault:"true"`
-	BTMaxPeers      int           `env:"BT_MAX_PEERS" envDefault:"50"`
-	BTIdle          time.Duration `env:"BT_IDLE" envDefault:"10m"`
-	BTPeers         []string      `env:"BT_PEERS"`
-	BTAnnounceIP    string        `env:"BT_ANNOUNCE_IP" later:"warn"`
-	BTInterface     string        `env:"BT_INTERFACE" later:"refuse"`
-	BTProxy         string        `env:"BT_PROXY" later:"refuse"`
-	BTBlocklist     string        `env:"BT_BLOCKLIST" later:"refuse"`
-	BTExtraTrackers []string      `env:"BT_EXTRA_TRACKERS" later:"warn"`
-	BTEncryption    string        `env:"BT_ENCRYPTION" later:"refuse"`
+	BTAddr          string              `env:"BT_ADDR" envDefault:":42069"`
+	BTDHT           bool                `env:"BT_DHT" envDefault:"true"`
+	BTPEX           bool                `env:"BT_PEX" envDefault:"true"`
+	BTLSD           bool                `env:"BT_LSD" envDefault:"true"`
+	BTUTP           bool                `env:"BT_UTP" envDefault:"true"`
+	BTTCP           bool                `env:"BT_TCP" envDefault:"true"`
+	BTIPv6          bool                `env:"BT_IPV6" envDefault:"true"`
+	BTUPnP          bool                `env:"BT_UPNP" envDefault:"false"`
+	BTDownLimit     byteSize            `env:"BT_DOWN_LIMIT" envDefault:"0"`
+	BTUpLimit       byteSize            `env:"BT_UP_LIMIT" envDefault:"0"`
+	BTSeed          bool                `env:"BT_SEED" envDefault:"true"`
+	BTMaxPeers      int                 `env:"BT_MAX_PEERS" envDefault:"50"`
+	BTIdle          time.Duration       `env:"BT_IDLE" envDefault:"10m"`
+	BTPeers         []string            `env:"BT_PEERS"`
+	BTAnnounceIP    []netip.Addr        `env:"BT_ANNOUNCE_IP"`
+	BTInterface     string              `env:"BT_INTERFACE" later:"refuse"`
+	BTProxy         string              `env:"BT_PROXY" later:"refuse"`
+	BTBlocklist     string              `env:"BT_BLOCKLIST" later:"refuse"`
+	BTExtraTrackers []string            `env:"BT_EXTRA_TRACKERS" later:"warn"`
+	BTEncryption    torrents.Encryption `env:"BT_ENCRYPTION" envDefault:"allow"`
 
 	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false" later:"warn"`
 
@@ -225,6 +225,10 @@ func parseMistake(err error, vars map[string]string) string {
 		want = "has to be debug, info, warn or error"
 	case reflect.TypeFor[torrents.Archives]():
 		want = "has to be folder, both or off"
+	case reflect.TypeFor[torrents.Encryption]():
+		want = "has to be allow, prefer or require"
+	case reflect.TypeFor[[]netip.Addr]():
+		want = "has to be addresses, such as 192.0.2.1 or 192.0.2.1,2001:db8::1"
 	}
 	return fmt.Sprintf("%s: %q %s", name, vars[name], want)
 }
@@ -265,6 +269,9 @@ func (c *Config) check() []string {
 			mistake("ROUTES", "%v", err)
 		}
 	}
+	if err := checkAnnounceIP(c.BTAnnounceIP); err != nil {
+		mistake("BT_ANNOUNCE_IP", "%v", err)
+	}
 	if !c.BTTCP && !c.BTUTP {
 		mistake("BT_TCP", "false, and so is %sBT_UTP; peers need one of them", prefix)
 	}
@@ -288,6 +295,21 @@ func checkAddr(addr string) error {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("%q is not a port", port)
+	}
+	return nil
+}
+
+// checkAnnounceIP makes sure that there is one address of a kind, that others may reach.
+func checkAnnounceIP(addrs []netip.Addr) error {
+	seen := make(map[bool]bool)
+	for _, addr := range addrs {
+		switch {
+		case addr.Is4In6() || addr.Zone() != "" || !addr.IsGlobalUnicast():
+			return fmt.Errorf("%v is not an address that peers could reach", addr)
+		case seen[addr.Is4()]:
+			return fmt.Errorf("%v is the second of its kind; one IPv4 and one IPv6 address at most", addr)
+		}
+		seen[addr.Is4()] = true
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func defaults() *Config {
 		HTTPAddr: ":4444", HTTPBasePath: "/", AdminUser: "admin", Archives: torrents.ArchivesFolder,
 		BTAddr: ":42069", BTDHT: true, BTPEX: true, BTLSD: true, BTUTP: true, BTTCP: true, BTIPv6: true, BTUPnP: false,
 		BTSeed: true, BTMaxPeers: 50, BTIdle: 10 * time.Minute,
-		LogLevel: slog.LevelInfo, LogFormat: "text",
+		BTEncryption: torrents.EncryptionAllow,
+		LogLevel:     slog.LevelInfo, LogFormat: "text",
 	}
 }
 
@@ -110,12 +111,12 @@ var samples = map[string]struct {
 	"BT_MAX_PEERS":        {"1", 1},
 	"BT_IDLE":             {"1h", time.Hour},
 	"BT_PEERS":            {"127.0.0.1:6881,nas:6882", []string{"127.0.0.1:6881", "nas:6882"}},
-	"BT_ANNOUNCE_IP":      {"192.0.2.1", "192.0.2.1"},
+	"BT_ANNOUNCE_IP":      {"192.0.2.1,2001:db8::1", []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}},
 	"BT_INTERFACE":        {"tun0", "tun0"},
 	"BT_PROXY":            {"socks5://127.0.0.1:1080", "socks5://127.0.0.1:1080"},
 	"BT_BLOCKLIST":        {"/srv/blocklist", "/srv/blocklist"},
 	"BT_EXTRA_TRACKERS":   {"udp://192.0.2.1:80", []string{"udp://192.0.2.1:80"}},
-	"BT_ENCRYPTION":       {"require", "require"},
+	"BT_ENCRYPTION":       {"require", torrents.EncryptionRequire},
 	"FETCH_ALLOW_PRIVATE": {"true", true},
 	"LOG_LEVEL":           {"debug", slog.LevelDebug},
 	"LOG_FORMAT":          {"json", "json"},
@@ -260,6 +261,8 @@ var badValues = map[string][]string{
 	"BT_DHT":         {"yes", "on", "2"},
 	"BT_UPNP":        {"maybe"},
 	"BT_MAX_PEERS":   {"0", "-1", "many", "1.5", "1e3", "99999999999999999999"},
+	"BT_ENCRYPTION":  {"off", "Require", "true"},
+	"BT_ANNOUNCE_IP": {"nas", "192.0.2.1,192.0.2.2", "0.0.0.0", "192.0.2.1/32", "127.0.0.1", "::ffff:192.0.2.1", "fe80::1%eth0", "239.0.0.1"},
 	"LOG_LEVEL":      {"verbose", "7"},
 	"LOG_FORMAT":     {"xml", "JSON"},
 }

@@ -74,6 +74,9 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 			UpLimit:   int64(cfg.BTUpLimit),
 			MaxPeers:  cfg.BTMaxPeers,
 			Peers:     cfg.BTPeers,
+
+			Encryption:  cfg.BTEncryption,
+			AnnounceIPs: cfg.BTAnnounceIP,
 		},
 		Watcher: namespace{names, log},
 		Logger:  log,
