@@ -16,6 +16,8 @@ var (
 	ErrClosed = errors.New("library closed")
 	// ErrListen is returned by Open when it cannot listen for peers.
 	ErrListen = errors.New("listen for peers")
+	// ErrUplink is returned by Open when it cannot keep to the interface or proxy.
+	ErrUplink = errors.New("reach the swarm")
 	// ErrLocked is returned by Open when another process has the library open.
 	ErrLocked = errors.New("another instance is using it")
 )

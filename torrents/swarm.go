@@ -14,6 +14,8 @@ import (
 	"github.com/anacrolix/torrent"
 	"github.com/anacrolix/torrent/types/infohash"
 	infohash_v2 "github.com/anacrolix/torrent/types/infohash-v2"
+
+	"shoal/torrents/uplink"
 )
 
 // SwarmOptions are the settings of the BitTorrent client.
@@ -33,6 +35,9 @@ type SwarmOptions struct {
 	UpLimit   int64    // bytes per second; 0 is none
 	MaxPeers  int      // connections per torrent
 	Peers     []string // host:port of peers tried for every torrent
+
+	Interface string // the only one to use, a kill switch; empty is any
+	Proxy     string // as CheckProxy takes it, for all that can go through one; empty is none
 
 	Encryption  Encryption   // of connections to peers; empty is EncryptionAllow
 	AnnounceIPs []netip.Addr // what trackers and peers are told, at most one of IPv4 and one of IPv6
@@ -62,9 +67,10 @@ const (
 // metadata, are members of it.
 type swarm struct {
 	client *torrent.Client
+	uplink *uplink.Uplink
 	limits limits
 	opts   SwarmOptions
-	peers  []torrent.PeerInfo
+	peers  *fixedPeers
 	stop   context.CancelFunc
 	log    *slog.Logger
 
@@ -72,6 +78,7 @@ type swarm struct {
 
 	mu      sync.Mutex
 	members map[*member]struct{}
+	cutOff  bool // nothing can be sent, so members have no connections
 }
 
 func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
@@ -79,6 +86,10 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	var first bootstrap
 	limits := newLimits(opts.DownLimit, opts.UpLimit)
 	cfg, err := clientConfig(opts, &first, limits, log)
+	if err != nil {
+		return nil, err
+	}
+	up, err := newUplink(cfg, &opts, log)
 	if err != nil {
 		return nil, err
 	}
@@ -94,19 +105,27 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w on %s: %w", ErrListen, opts.Addr, err)
 	}
+	attach(client, up, &opts)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{
 		client:  client,
+		uplink:  up,
 		limits:  limits,
 		log:     log,
 		opts:    opts,
+		cutOff:  up.Problem() != "",
 		stop:    stop,
 		members: make(map[*member]struct{}),
-		peers:   peerInfos(opts.Peers),
+		peers:   newFixedPeers(opts.Peers),
 	}
 	s.background.Go(func() { s.run(ctx) })
+	if opts.Proxy == "" {
+		s.background.Go(func() { s.peers.run(ctx, up.Resolver(), log) })
+	} else if len(s.peers.names) > 0 {
+		log.Warn("peers given by name are left out: the proxy is to look names up, and the engine takes none", "peers", s.peers.names)
+	}
 	if opts.DHT {
-		s.background.Go(func() { first.run(ctx) })
+		s.background.Go(func() { first.run(ctx, up.Resolver()) })
 	}
 	return s, nil
 }
@@ -123,7 +142,9 @@ func peerInfos(addrs []string) []torrent.PeerInfo {
 func (s *swarm) close() error {
 	s.stop()
 	s.background.Wait()
-	return errors.Join(s.client.Close()...)
+	err := errors.Join(s.client.Close()...)
+	s.uplink.Close()
+	return err
 }
 
 // run looks after the members until ctx ends.
@@ -135,6 +156,7 @@ func (s *swarm) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
+			s.followUplink()
 			for _, m := range s.list() {
 				m.look(now)
 			}
@@ -164,7 +186,11 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool, nudge func()) (*m
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
 	s.members[m] = struct{}{}
+	cutOff := s.cutOff
 	s.mu.Unlock()
+	if cutOff {
+		m.suspend()
+	}
 	return m, nil
 }
 
@@ -191,7 +217,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.t.AddTrackers(usableTrackers(meta.trackers(), true))
+	m.t.AddTrackers(usableTrackers(meta.trackers(), s.opts.Proxy == ""))
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
@@ -212,7 +238,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 		return nil, err
 	}
 	defer m.leave()
-	m.t.AddTrackers(usableTrackers(tiers(link.trackers), true))
+	m.t.AddTrackers(usableTrackers(tiers(link.trackers), s.opts.Proxy == ""))
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {

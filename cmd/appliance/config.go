@@ -69,9 +69,9 @@ type Config struct {
 	BTMaxPeers      int                 `env:"BT_MAX_PEERS" envDefault:"50"`
 	BTIdle          time.Duration       `env:"BT_IDLE" envDefault:"10m"`
 	BTPeers         []string            `env:"BT_PEERS"`
-	BTAnnounceIP    []netip.Addr        `env:"BT_ANNOUNCE_IP"`
-	BTInterface     string              `env:"BT_INTERFACE" later:"refuse"`
-	BTProxy         string              `env:"BT_PROXY" later:"refuse"`
+	BTAnnounceIP    []string            `env:"BT_ANNOUNCE_IP"`
+	BTInterface     string              `env:"BT_INTERFACE"`
+	BTProxy         string              `env:"BT_PROXY"`
 	BTBlocklist     string              `env:"BT_BLOCKLIST" later:"refuse"`
 	BTExtraTrackers []string            `env:"BT_EXTRA_TRACKERS" later:"warn"`
 	BTEncryption    torrents.Encryption `env:"BT_ENCRYPTION" envDefault:"allow"`
@@ -227,8 +227,6 @@ func parseMistake(err error, vars map[string]string) string {
 		want = "has to be folder, both or off"
 	case reflect.TypeFor[torrents.Encryption]():
 		want = "has to be allow, prefer or require"
-	case reflect.TypeFor[[]netip.Addr]():
-		want = "has to be addresses, such as 192.0.2.1 or 192.0.2.1,2001:db8::1"
 	}
 	return fmt.Sprintf("%s: %q %s", name, vars[name], want)
 }
@@ -269,7 +267,17 @@ func (c *Config) check() []string {
 			mistake("ROUTES", "%v", err)
 		}
 	}
-	if err := checkAnnounceIP(c.BTAnnounceIP); err != nil {
+	if name := c.BTInterface; len(name) > maxInterface || strings.ContainsAny(name, "/: \t\r\n\x1b") || name == "." || name == ".." {
+		mistake("BT_INTERFACE", "%.40q has to be the name of an interface, such as wg0", name)
+	}
+	if c.BTProxy != "" {
+		if err := torrents.CheckProxy(c.BTProxy); err != nil {
+			mistake("BT_PROXY", "%v", err)
+		} else if !c.BTTCP {
+			mistake("BT_PROXY", "peers are reached over TCP through it, and %sBT_TCP is false", prefix)
+		}
+	}
+	if _, err := parseAnnounceIPs(c.BTAnnounceIP); err != nil {
 		mistake("BT_ANNOUNCE_IP", "%v", err)
 	}
 	if !c.BTTCP && !c.BTUTP {
@@ -299,17 +307,5 @@ func checkAddr(addr string) error {
 	return nil
 }
 
-// checkAnnounceIP makes sure that there is one address of a kind, that others may reach.
-func checkAnnounceIP(addrs []netip.Addr) error {
-	seen := make(map[bool]bool)
-	for _, addr := range addrs {
-		switch {
-		case addr.Is4In6() || addr.Zone() != "" || !addr.IsGlobalUnicast():
-			return fmt.Errorf("%v is not an address that peers could reach", addr)
-		case seen[addr.Is4()]:
-			return fmt.Errorf("%v is the second of its kind; one IPv4 and one IPv6 address at most", addr)
-		}
-		seen[addr.Is4()] = true
-	}
-	return nil
-}
+// maxInterface is the longest name of an interface that Linux has.
+const maxInterface = 15

@@ -111,7 +111,7 @@ var samples = map[string]struct {
 	"BT_MAX_PEERS":        {"1", 1},
 	"BT_IDLE":             {"1h", time.Hour},
 	"BT_PEERS":            {"127.0.0.1:6881,nas:6882", []string{"127.0.0.1:6881", "nas:6882"}},
-	"BT_ANNOUNCE_IP":      {"192.0.2.1,2001:db8::1", []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}},
+	"BT_ANNOUNCE_IP":      {"192.0.2.1,2001:db8::1", []string{"192.0.2.1", "2001:db8::1"}},
 	"BT_INTERFACE":        {"tun0", "tun0"},
 	"BT_PROXY":            {"socks5://127.0.0.1:1080", "socks5://127.0.0.1:1080"},
 	"BT_BLOCKLIST":        {"/srv/blocklist", "/srv/blocklist"},
@@ -261,6 +261,8 @@ var badValues = map[string][]string{
 	"BT_DHT":         {"yes", "on", "2"},
 	"BT_UPNP":        {"maybe"},
 	"BT_MAX_PEERS":   {"0", "-1", "many", "1.5", "1e3", "99999999999999999999"},
+	"BT_INTERFACE":   {"wg0/1", "a name", "sixteen-letters-", ".."},
+	"BT_PROXY":       {"127.0.0.1:1080", "socks4://a:1", "socks5://a", "http://a:0", "http://a:x", "https://a:1", "http://:1", "socks5://a:1/b", "socks5://user:secret@a"},
 	"BT_ENCRYPTION":  {"off", "Require", "true"},
 	"BT_ANNOUNCE_IP": {"nas", "192.0.2.1,192.0.2.2", "0.0.0.0", "192.0.2.1/32", "127.0.0.1", "::ffff:192.0.2.1", "fe80::1%eth0", "239.0.0.1"},
 	"LOG_LEVEL":      {"verbose", "7"},
@@ -314,9 +316,9 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	environ := []string{
 		"SHOAL_API_TOKEN=secret", "SHOAL_API_TOKEN_FILE=" + inFile(t, "other"),
 		"SHOAL_ADMIN_PASSWORD_FILE=/nonexistent/file",
-		"SHOAL_BT_INTERFACE=tun0",
+		"SHOAL_BT_BLOCKLIST=/srv/list",
 	}
-	want := []string{"SHOAL_API_TOKEN", "SHOAL_ADMIN_PASSWORD_FILE", "SHOAL_BT_INTERFACE"}
+	want := []string{"SHOAL_API_TOKEN", "SHOAL_ADMIN_PASSWORD_FILE", "SHOAL_BT_BLOCKLIST"}
 	for name, values := range badValues {
 		environ = append(environ, prefix+name+"="+values[0])
 		want = append(want, prefix+name)
@@ -370,7 +372,8 @@ func TestFileMistakes(t *testing.T) {
 		{[]string{"SHOAL_API_TOKEN_FILE=/dev/zero"}, "SHOAL_API_TOKEN_FILE: "},
 		{[]string{"SHOAL_BT_MAX_PEERS_FILE=" + inFile(t, "many\n")}, "SHOAL_BT_MAX_PEERS: "},
 		{[]string{"SHOAL_LOG_FORMAT_FILE=" + inFile(t, "xml")}, "SHOAL_LOG_FORMAT: "},
-		{[]string{"SHOAL_BT_PROXY_FILE=" + inFile(t, "socks5://127.0.0.1:1")}, "SHOAL_BT_PROXY: "},
+		{[]string{"SHOAL_BT_PROXY_FILE=" + inFile(t, "socks5://me:the-secret@127.0.0.1")}, "SHOAL_BT_PROXY: "},
+		{[]string{"SHOAL_BT_PROXY=socks5://127.0.0.1:1080", "SHOAL_BT_TCP=false"}, "SHOAL_BT_PROXY: "},
 	} {
 		_, mistakes := parseConfig(test.environ)
 		checkLines(t, mistakes)
@@ -428,7 +431,7 @@ func TestCacheDir(t *testing.T) {
 }
 
 func TestRunWithBadConfiguration(t *testing.T) {
-	environ := []string{"SHOAL_BT_DHT=maybe", "SHOAL_BT_INTERFACE=tun0", "SHOAL_DATA_DIR=" + t.TempDir()}
+	environ := []string{"SHOAL_BT_DHT=maybe", "SHOAL_BT_INTERFACE=tun/0", "SHOAL_DATA_DIR=" + t.TempDir()}
 	for _, args := range [][]string{nil, {"serve"}, {"healthcheck"}} {
 		var stdout, stderr bytes.Buffer
 		if got := run(t.Context(), args, environ, &stdout, &stderr); got != 2 {
