@@ -20,6 +20,8 @@ var (
 	ErrListen = errors.New("listen for peers")
 	// ErrBlocklist is returned by Open when the blocklist cannot be read.
 	ErrBlocklist = errors.New("the blocklist cannot be read")
+	// ErrUplink is returned by Open when it cannot keep to the interface or proxy.
+	ErrUplink = errors.New("reach the swarm")
 	// ErrLocked is returned by Open when another process has the library open.
 	ErrLocked = errors.New("another instance is using it")
 )

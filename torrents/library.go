@@ -115,7 +115,7 @@ type Library struct {
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
-// has it open, ErrListen, ErrBlocklist, or a *fs.PathError of one of the folders. A blocklist that has
+// has it open, ErrListen, ErrUplink, ErrBlocklist, or a *fs.PathError of one of the folders. A blocklist that has
 // to be fetched is waited for, a minute at most.
 func Open(opts Options) (_ *Library, err error) {
 	l := &Library{
@@ -152,9 +152,13 @@ func Open(opts Options) (_ *Library, err error) {
 		return nil, err
 	}
 	l.tidyCache()
-	out := newOutgoing(opts.Swarm)
+	out, err := newOutgoing(opts.Swarm, l.log)
+	if err != nil {
+		return nil, err
+	}
 	l.web = outbound.NewClient(out.dial)
 	if opts.Swarm.Blocklist != "" {
+		out.uplink.Rebind() // it may have to be fetched
 		if l.blocked, err = openBlocked(l.ctx, opts.Swarm.Blocklist, opts.DataDir, l.web, l.log); err != nil {
 			return nil, err
 		}

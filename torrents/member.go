@@ -31,7 +31,9 @@ type member struct {
 
 	mu            sync.Mutex
 	left          bool
-	stopAnnounce  []func() // ends the last search in the DHT
+	suspended     bool               // nothing can be sent
+	formerly      []torrent.PeerInfo // who was connected before
+	stopAnnounce  []func()           // ends the last search in the DHT
 	nextAnnounce  time.Time
 	nextOffer     time.Time // of the fixed peers
 	offerPause    time.Duration
@@ -131,7 +133,7 @@ func (m *member) findPeers(now time.Time) {
 	announce := !m.private && !now.Before(m.nextAnnounce)
 	m.mu.Unlock()
 	if offer {
-		m.t.AddPeers(m.swarm.peers)
+		m.t.AddPeers(m.swarm.peers.list())
 	}
 	if announce {
 		m.announce(now)

@@ -342,10 +342,14 @@ func FuzzJoin(f *testing.F) {
 	f.Add(encode(f, dict{
 		"info": dict{"name": "n", "piece length": 16384, "length": 10, "pieces": hashes(1)}, "announce": "foo://x", "url-list": "::",
 	}))
-	out := newOutgoing(SwarmOptions{})
+	opts := SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}
+	out, err := newOutgoing(opts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
 	nowhere := func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
 	out.dial, out.seeds.DialContext = nowhere, nowhere
-	s, err := newSwarm(SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}, out, nil, slog.New(slog.DiscardHandler))
+	s, err := newSwarm(opts, out, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package torrents
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"github.com/anacrolix/torrent"
 
 	"shoal/torrents/outbound"
+	"shoal/torrents/uplink"
 )
 
 const (
@@ -22,25 +25,40 @@ const (
 	seedIdleTime   = 90 * time.Second // until an unused connection is closed
 	seedHeader     = 64 << 10         // bytes of an answer's header
 	seedConns      = 10               // to one host
+
+	// connectTime bounds making a connection, the name's resolution and a proxy's part included.
+	connectTime = 20 * time.Second
 )
 
 // outgoing are the ways to addresses that torrents and users name, all with the guard before them. Peers go
 // another way: one on the local network is welcome.
 type outgoing struct {
+	uplink  *uplink.Uplink // of peers, too
 	dial    outbound.DialContextFunc
 	conns   *outbound.Group   // those that dial has made
 	packets *outbound.Packets // to UDP trackers
 	seeds   *http.Transport   // to web seeds
 }
 
-func newOutgoing(opts SwarmOptions) *outgoing {
+// newOutgoing opens no socket yet. The error is that of newUplink.
+func newOutgoing(opts SwarmOptions, log *slog.Logger) (*outgoing, error) {
+	up, err := newUplink(opts, log)
+	if err != nil {
+		return nil, err
+	}
 	guard := outbound.Guard{AllowPrivate: opts.AllowPrivate}
 	conns := outbound.NewGroup()
-	dial := conns.Dial(guard.Dialer(net.Dialer{}).DialContext)
+	guarded := up.Dialer(guard.CheckAddress)
+	dial := conns.Dial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, connectTime)
+		defer cancel()
+		return guarded(ctx, network, addr)
+	})
 	return &outgoing{
+		uplink:  up,
 		dial:    dial,
 		conns:   conns,
-		packets: guard.Packets(net.ListenPacket),
+		packets: guard.Packets(up.ListenPacket),
 		seeds: &http.Transport{
 			DialContext:            dial,
 			TLSHandshakeTimeout:    seedTLSTime,
@@ -51,7 +69,7 @@ func newOutgoing(opts SwarmOptions) *outgoing {
 			DisableCompression:     true, // nothing is gained for what torrents carry
 			ForceAttemptHTTP2:      true,
 		},
-	}
+	}, nil
 }
 
 // configure makes the engine use these ways.
@@ -71,5 +89,7 @@ func (o *outgoing) configure(cfg *torrent.ClientConfig) {
 func (o *outgoing) close() error {
 	o.conns.Close()
 	o.seeds.CloseIdleConnections()
-	return o.packets.Close()
+	err := o.packets.Close()
+	o.uplink.Close()
+	return err
 }

@@ -70,6 +70,11 @@ func (e *entry) describe(route string) Torrent {
 	default:
 		t.State = StateIdle
 	}
+	if t.State == StateActive || t.State == StateMetadata {
+		if problem := e.lib.swarm.problem(); problem != "" {
+			t.Reason = problem
+		}
+	}
 	return t
 }
 

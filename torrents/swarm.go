@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,6 +40,12 @@ type SwarmOptions struct {
 	ExtraTrackers []string // URLs of trackers for every torrent that is not private; see CheckTracker
 	Blocklist     string   // path or URL of a list of addresses that peers must not have; see CheckBlocklist
 	AllowPrivate  bool     // let trackers, web seeds and URLs be at addresses that are not public
+
+	Interface string // the only one to use, a kill switch; empty is any
+	Proxy     string // as CheckProxy takes it, for all that can go through one; empty is none
+
+	Encryption  Encryption   // of connections to peers; empty is EncryptionAllow
+	AnnounceIPs []netip.Addr // what trackers and peers are told, at most one of IPv4 and one of IPv6
 }
 
 const (
@@ -65,9 +72,10 @@ const (
 // metadata, are members of it.
 type swarm struct {
 	client *torrent.Client
+	limits limits
 	opts   SwarmOptions
 	out    *outgoing
-	peers  []torrent.PeerInfo
+	peers  *fixedPeers
 	// extraTrackers are SwarmOptions.ExtraTrackers as the engine takes them.
 	extraTrackers []string
 
@@ -78,24 +86,23 @@ type swarm struct {
 
 	mu      sync.Mutex
 	members map[*member]struct{}
+	cutOff  bool // nothing can be sent, so members have no connections
 }
 
 // newSwarm starts the client, which goes out by out and closes that. block may be nil.
 func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
 	var first bootstrap
-	var extra []string
-	for _, link := range opts.ExtraTrackers {
-		good, err := trackerURL(link)
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", link, err)
-		}
-		extra = append(extra, good)
-	}
-	cfg, err := clientConfig(opts, &first, out, log)
+	extra, err := extraTrackers(&opts, log)
 	if err != nil {
 		return nil, err
 	}
+	limits := newLimits(opts.DownLimit, opts.UpLimit)
+	cfg, err := clientConfig(opts, &first, out, limits, log)
+	if err != nil {
+		return nil, err
+	}
+	keepTo(out.uplink, cfg, &opts, log)
 	if block != nil {
 		cfg.IPBlocklist = block
 	}
@@ -111,21 +118,29 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("%w on %s: %w", ErrListen, opts.Addr, err)
 	}
+	attach(client, out.uplink, &opts)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{
 		client:  client,
+		limits:  limits,
 		log:     log,
 		opts:    opts,
+		cutOff:  out.uplink.Problem() != "",
 		stop:    stop,
 		members: make(map[*member]struct{}),
-		peers:   peerInfos(opts.Peers),
+		peers:   newFixedPeers(opts.Peers),
 		out:     out,
 
 		extraTrackers: extra,
 	}
 	s.background.Go(func() { s.run(ctx) })
+	if opts.Proxy == "" {
+		s.background.Go(func() { s.peers.run(ctx, out.uplink.Resolver(), log) })
+	} else if len(s.peers.names) > 0 {
+		log.Warn("peers given by name are left out: the proxy is to look names up, and the engine takes none", "peers", s.peers.names)
+	}
 	if opts.DHT {
-		s.background.Go(func() { first.run(ctx) })
+		s.background.Go(func() { first.run(ctx, out.uplink.Resolver()) })
 	}
 	return s, nil
 }
@@ -154,6 +169,7 @@ func (s *swarm) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
+			s.followUplink()
 			for _, m := range s.list() {
 				m.look(now)
 			}
@@ -186,7 +202,11 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) 
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
 	s.members[m] = struct{}{}
+	cutOff := s.cutOff
 	s.mu.Unlock()
+	if cutOff {
+		m.suspend()
+	}
 	return m, nil
 }
 

@@ -1,6 +1,8 @@
 package torrents
 
 import (
+	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -49,16 +51,50 @@ func trackerURL(link string) (string, error) {
 	return u.String(), nil
 }
 
+// isUDP says whether a tracker is asked over UDP, which no proxy passes on.
+func isUDP(tracker string) bool { return strings.HasPrefix(tracker, "udp:") }
+
+// extraTrackers returns those of the options as the engine takes them.
+func extraTrackers(opts *SwarmOptions, log *slog.Logger) (usable []string, err error) {
+	for _, link := range opts.ExtraTrackers {
+		good, err := trackerURL(link)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", link, err)
+		}
+		if opts.Proxy != "" && isUDP(good) {
+			log.Warn("an extra tracker is left out: it is asked over UDP, which the proxy does not pass on", "tracker", good)
+			continue
+		}
+		usable = append(usable, good)
+	}
+	return usable, nil
+}
+
+// askable is trackerURL, and refuses trackers that cannot be reached.
+func (s *swarm) askable(link string) (string, error) {
+	good, err := trackerURL(link)
+	if err == nil && s.opts.Proxy != "" && isUDP(good) {
+		err = inputErrorf("the tracker is asked over UDP, which the proxy does not pass on")
+	}
+	return good, err
+}
+
 // addTrackers announces the torrent to the trackers, as far as their URLs can be used, and to those of
 // SwarmOptions.ExtraTrackers if it is known not to be private.
 func (m *member) addTrackers(tiers [][]string, extra bool) {
+	m.t.AddTrackers(m.swarm.usableTrackers(tiers, extra))
+}
+
+// usableTrackers returns those that the engine can ask, and SwarmOptions.ExtraTrackers behind them if extra
+// says so.
+func (s *swarm) usableTrackers(tiers [][]string, extra bool) [][]string {
 	var usable [][]string
 	for _, tier := range tiers {
 		var list []string
 		for _, link := range tier {
-			good, err := trackerURL(link)
+			good, err := s.askable(link)
 			if err != nil {
-				m.swarm.log.Debug("a tracker is left out", "torrent", m.t.InfoHash().HexString(), "err", err)
+				s.log.Debug("a tracker is left out", "err", err)
 				continue
 			}
 			list = append(list, good)
@@ -68,13 +104,13 @@ func (m *member) addTrackers(tiers [][]string, extra bool) {
 		}
 	}
 	if extra {
-		for _, link := range m.swarm.extraTrackers {
+		for _, link := range s.extraTrackers {
 			if !slices.ContainsFunc(usable, func(tier []string) bool { return slices.Contains(tier, link) }) {
 				usable = append(usable, []string{link})
 			}
 		}
 	}
-	m.t.AddTrackers(usable)
+	return usable
 }
 
 // addWebSeeds fetches from the web seeds (BEP 19), as far as their URLs can be used: the engine panics at

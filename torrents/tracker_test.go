@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -250,11 +252,37 @@ func TestStrangeURLs(t *testing.T) {
 		"", "foo://x", "HTTP://127.0.0.1:9/A", "http://user:password@127.0.0.1:9/", "http://127.0.0.1:9/a b", "http://127.0.0.1:9/#x#",
 		"udp://127.0.0.1", "udp://", "UDP://127.0.0.1:9", "udp6://[::1]:9", "udp://127.0.0.1:9/%zz", "ws://127.0.0.1:9", "http://[::1%25lo]:9/",
 		"http://127.0.0.1:99999999/", "\x7f\x00", "http://127.0.0.1:9\\x", "//127.0.0.1:9", "*udp://127.0.0.1:9", "http://%31:9/",
+		"*", "dht://x", "http://127.0.0.1:1/\u00e9", "http://", "http:///announce", "udp:", "127.0.0.1:1", "/announce", "http://[::1]:1/announce",
+		"http://127.0.0.1:1/announce?", "http:opaque", "http://a%2eb/",
 	}
 	rec := newRecorder()
 	l := mustOpen(t, testOptions(t, rec, seeder.addr))
 	mustAdd(t, l, "r", s.naming(t, strange, strange, false))
 	readFiles(t, rec.await(t, s.infohash), s.files)
+	link := magnetLink{infohash: Infohash{1}, trackers: strange}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := l.swarm.resolve(ctx, link); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a magnet link with strange trackers: %v", err)
+	}
+}
+
+// TestTrackersByProxy: those that are asked over UDP are left out, and others keep their tiers.
+func TestTrackersByProxy(t *testing.T) {
+	for proxy, want := range map[string][][]string{
+		"":                     {{"http://a.example/x", "udp://b.example:1"}, {"https://d.example/?k=v"}, {"udp://e.example:1"}},
+		"socks5://127.0.0.1:9": {{"http://a.example/x"}, {"https://d.example/?k=v"}},
+	} {
+		s := &swarm{opts: SwarmOptions{Proxy: proxy, ExtraTrackers: []string{"udp://e.example:1"}}, log: slog.New(slog.DiscardHandler)}
+		var err error
+		if s.extraTrackers, err = extraTrackers(&s.opts, s.log); err != nil {
+			t.Fatal(err)
+		}
+		tiers := [][]string{{"HTTP://a.example/x", "udp://b.example:1"}, {"foo://c"}, {"https://d.example/?k=v", "http://u:p@e.example/"}}
+		if got := s.usableTrackers(tiers, true); !reflect.DeepEqual(got, want) {
+			t.Errorf("with the proxy %q the trackers are %q, want %q", proxy, got, want)
+		}
+	}
 }
 
 // TestTrackers: one good tracker makes up for those that lie, and each says what it is.
@@ -343,7 +371,12 @@ func TestTrackerRedirects(t *testing.T) {
 		http.Redirect(w, r, inner.URL+r.URL.Path, http.StatusFound)
 	}))
 	t.Cleanup(outer.Close)
-	out := newOutgoing(SwarmOptions{})
+	var said heard
+	opts := testOptions(t, newRecorder()).Swarm
+	out, err := newOutgoing(opts, said.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
 	guarded := out.dial
 	out.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if addr == "public.example:80" {
@@ -353,8 +386,7 @@ func TestTrackerRedirects(t *testing.T) {
 		return guarded(ctx, network, addr)
 	}
 	out.seeds.DialContext = out.dial
-	var said heard
-	s, err := newSwarm(testOptions(t, newRecorder()).Swarm, out, nil, said.logger())
+	s, err := newSwarm(opts, out, nil, said.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -457,5 +489,32 @@ func TestExtraTrackers(t *testing.T) {
 	opts.Swarm.ExtraTrackers = []string{"x"}
 	if _, err := Open(opts); err == nil || !strings.Contains(err.Error(), `"x"`) {
 		t.Errorf("with a bad extra tracker: %v, want an error that names it", err)
+	}
+}
+
+// TestAnnounceIP looks at what a tracker is told.
+func TestAnnounceIP(t *testing.T) {
+	asked := make(chan url.Values, 10)
+	tracker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query()
+		_, _ = w.Write([]byte("d8:intervali1800e5:peers0:e"))
+	}))
+	t.Cleanup(tracker.Close)
+	s := newSample(t, "x", 16<<10, map[string][]byte{"": randomBytes(1000)})
+	rec := newRecorder()
+	opts := testOptions(t, rec)
+	opts.Swarm.AllowPrivate = true
+	opts.Swarm.AnnounceIPs = []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")}
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.naming(t, []string{tracker.URL + "/announce"}, nil, false))
+	readBeside(t, rec.await(t, s.infohash)) // nobody has it
+	select {
+	case q := <-asked:
+		if q.Get("ipv4") != "192.0.2.7" || q.Get("ipv6") != "2001:db8::7" ||
+			!reflect.DeepEqual(q["ip"], []string{"192.0.2.7", "2001:db8::7"}) {
+			t.Errorf("the tracker was told %v, want both addresses", q)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the tracker was not asked")
 	}
 }

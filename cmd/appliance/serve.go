@@ -58,6 +58,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 }
 
 func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Options {
+	announceIPs, _ := parseAnnounceIPs(cfg.BTAnnounceIP) // checked with the rest
 	return torrents.Options{
 		DataDir:    cfg.DataDir,
 		CacheDir:   cfg.CacheDir,
@@ -79,6 +80,10 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 			ExtraTrackers: cfg.BTExtraTrackers,
 			Blocklist:     cfg.BTBlocklist,
 			AllowPrivate:  cfg.FetchAllowPrivate,
+			Interface:     cfg.BTInterface,
+			Proxy:         cfg.BTProxy,
+			Encryption:    cfg.BTEncryption,
+			AnnounceIPs:   announceIPs,
 		},
 		Watcher: namespace{names, log},
 		Logger:  log,
@@ -94,6 +99,8 @@ func explainOpen(cfg *Config, err error) error {
 		setting = "BT_BLOCKLIST"
 	case errors.Is(err, torrents.ErrListen):
 		setting = "BT_ADDR"
+	case errors.Is(err, torrents.ErrUplink):
+		setting = "BT_INTERFACE"
 	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):
 		// One of the folders may be in the other: the inner one it is then.
 		if !below(cfg.DataDir, path.Path) || below(cfg.DataDir, cfg.CacheDir) {

@@ -86,7 +86,7 @@ func server(t *testing.T) *httptest.Server {
 	return s
 }
 
-func client(g Guard) *Client { return NewClient(g.Dialer(net.Dialer{}).DialContext) }
+func client(g Guard) *Client { return NewClient(dialer(g).DialContext) }
 
 func get(ctx context.Context, t *testing.T, c *Client, link string) (string, string, error) {
 	t.Helper()
@@ -157,7 +157,7 @@ func TestGetPrivate(t *testing.T) {
 	// A server that seems to be public: the dialer connects it to one of ours.
 	outer := httptest.NewServer(http.RedirectHandler(inner.URL, http.StatusFound))
 	t.Cleanup(outer.Close)
-	guarded := Guard{}.Dialer(net.Dialer{})
+	guarded := dialer(Guard{})
 	c := NewClient(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if addr == "tracker.example:80" {
 			return (&net.Dialer{}).DialContext(ctx, network, outer.Listener.Addr().String())

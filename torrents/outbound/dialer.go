@@ -5,39 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
-	"time"
 )
 
 // DialContextFunc is the type of net.Dialer.DialContext.
 type DialContextFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
-// connectTime bounds making a connection, the name's resolution included.
-const connectTime = 10 * time.Second
-
-// Dialer returns base with the guard before it: the address is checked when it is about to be connected to,
-// and then base's own Control or ControlContext is called. If base has no Timeout, connecting takes 10 s at
-// most.
-func (g Guard) Dialer(base net.Dialer) *net.Dialer {
-	control, controlContext := base.Control, base.ControlContext
-	base.Control = nil
-	base.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-		if err := g.CheckAddress(network, address); err != nil {
-			return err
-		}
-		switch {
-		case controlContext != nil:
-			return controlContext(ctx, network, address, c)
-		case control != nil:
-			return control(network, address, c)
-		}
-		return nil
-	}
-	if base.Timeout == 0 {
-		base.Timeout = connectTime
-	}
-	return &base
-}
 
 // CheckAddress is Check for an address with a port, as net.Dialer's Control has it. One without an IP address
 // means this machine.

@@ -11,7 +11,7 @@ import (
 func TestGroup(t *testing.T) {
 	l, _ := listen(t)
 	g := NewGroup()
-	dial := g.Dial(Guard{AllowPrivate: true}.Dialer(net.Dialer{}).DialContext)
+	dial := g.Dial(dialer(Guard{AllowPrivate: true}).DialContext)
 	one, err := dial(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
