@@ -81,10 +81,15 @@ func spareRequests(_ *torrent.PeerConn, handshake *pp.ExtendedHandshakeMessage) 
 const limiterBurst = 1 << 20
 
 func newLimiter(bytesPerSecond int64) *rate.Limiter {
+	return rate.NewLimiter(rateLimit(bytesPerSecond), limiterBurst)
+}
+
+// rateLimit is the limit of so many bytes per second, or none if that is 0.
+func rateLimit(bytesPerSecond int64) rate.Limit {
 	if bytesPerSecond == 0 {
-		return rate.NewLimiter(rate.Inf, limiterBurst)
+		return rate.Inf
 	}
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), limiterBurst)
+	return rate.Limit(bytesPerSecond)
 }
 
 // quiet passes on what the library logs at a lower level: most of it is about the trouble of single

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -13,9 +14,16 @@ import (
 // entry is a torrent of the library. Its cache is opened when somebody reads it, and it joins the
 // swarm when a piece is missing; both end when nobody has read it for Options.Idle.
 type entry struct {
-	lib   *Library
-	ih    Infohash
-	route uint64
+	lib *Library
+	ih  Infohash
+
+	route  uint64 // guarded by Library.mu
+	hidden bool   // it failed when the library was opened, and is not shown; guarded by Library.changing
+	pin    atomic.Bool
+
+	// The search for the metadata; guarded by Library.changing.
+	stopLooking context.CancelFunc
+	looked      chan struct{} // closed when the last one has ended
 
 	// ctx ends when the torrent is removed or the library closed.
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
@@ -40,7 +48,11 @@ type entry struct {
 const unknownCount = -1
 
 func (l *Library) newEntry(rec torrentRecord) *entry {
-	e := &entry{lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, cached: unknownCount}
+	e := &entry{
+		lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, cached: unknownCount,
+		stopLooking: func() {}, looked: closed,
+	}
+	e.pin.Store(rec.Pinned)
 	e.done = e.extentDone
 	e.ctx, e.cancel = context.WithCancel(l.ctx)
 	return e
@@ -169,13 +181,6 @@ func (e *entry) extentDone(err error) {
 	}
 }
 
-// shows says whether the torrent is shown in its route under the name.
-func (e *entry) shows(name string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rec.resolved() && e.rec.Name == name
-}
-
 // loadMetainfo reads the torrent's metainfo from the disk, and notes whether that can be done. The
 // error is ErrFailed.
 func (e *entry) loadMetainfo() (*Metainfo, error) {
@@ -260,10 +265,12 @@ func (e *entry) join(s *session) (*member, error) {
 	}
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	m := s.joined()
+	m, rec := s.joined(), e.record()
 	switch {
 	case e.ctx.Err() != nil:
 		return nil, e.ended()
+	case rec.Paused:
+		return nil, fmt.Errorf("torrent %s: %w", e.ih, ErrPaused)
 	case m != nil && !m.isBroken():
 		return m, nil
 	case m != nil:
@@ -280,6 +287,7 @@ func (e *entry) join(s *session) (*member, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	e.recovered()
+	m.use(rec.sources)
 	s.mu.Lock()
 	s.member = m
 	s.mu.Unlock()
@@ -305,6 +313,8 @@ func (e *entry) fetch(ctx context.Context, s *session, m *member, want span) (er
 			return context.Cause(ctx)
 		case <-e.ctx.Done():
 			return e.ended()
+		case <-m.paused:
+			return fmt.Errorf("torrent %s: %w", e.ih, ErrPaused)
 		case <-m.broken:
 			return fmt.Errorf("write the cache: %w", m.cause)
 		case now := <-check.C:

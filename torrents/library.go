@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -41,6 +42,8 @@ type Options struct {
 
 	Routes   []string // made if missing
 	Archives Archives // of new routes
+
+	CacheLimit int64 // bytes below CacheDir, unless ChangeLimits has set another one
 
 	ReadGiveUp time.Duration // end a read after this long without any data; 0 is never
 	Idle       time.Duration // leave the swarm this long after the last read
@@ -58,7 +61,7 @@ type Watcher interface {
 	PutRoute(Route)
 	// RemoveRoute removes a route, which is empty by then.
 	RemoveRoute(id uint64)
-	// PutTorrent adds a torrent.
+	// PutTorrent adds a torrent, or renames and moves the one with its infohash.
 	PutTorrent(Shown)
 	// RemoveTorrent removes a torrent. at is when its route changed by that.
 	RemoveTorrent(ih Infohash, at time.Time)
@@ -73,7 +76,7 @@ type Shown struct {
 	Size     int64  // in bytes
 	FirstID  uint64 // file id of its top; enough of the following ones are its own
 	ModTime  time.Time
-	Changed  time.Time // when its route changed by it; zero while Open runs
+	Changed  time.Time // when its route, and the one it was in before, changed by it; zero while Open runs
 	// Load reads from the local disk what is inside.
 	Load func() ([]File, error)
 }
@@ -95,11 +98,13 @@ type Library struct {
 	// changing is held over a whole change, its writes to disk included, so that changes follow one
 	// another. Reading needs mu only.
 	changing sync.Mutex
-	// mu guards state and entries for readers. They are changed with changing held as well, so who
-	// holds that may read without mu.
+	// mu guards state, entries and their routes for readers. They are changed with changing held as well,
+	// so who holds that may read without mu.
 	mu      sync.RWMutex
 	state   *libraryRecord
 	entries map[Infohash]*entry
+
+	cacheLimit atomic.Int64
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
@@ -131,7 +136,9 @@ func Open(opts Options) (_ *Library, err error) {
 	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
 		return nil, err
 	}
-	l.announceAll()
+	if err := l.begin(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	for _, name := range opts.Routes {
 		var exists *ExistsError
 		if _, err := l.AddRoute(name, opts.Archives); err != nil && !errors.As(err, &exists) {
@@ -142,17 +149,21 @@ func Open(opts Options) (_ *Library, err error) {
 	return l, nil
 }
 
-// announceAll lets the watcher know of everything.
-func (l *Library) announceAll() {
+// begin puts the limits into force, and lets the watcher know of everything.
+func (l *Library) begin() error {
 	// Magnets that are resolved meanwhile wait, so that the watcher gets one call at a time.
 	l.changing.Lock()
 	defer l.changing.Unlock()
+	if err := l.applyLimits(); err != nil {
+		return err
+	}
 	for _, r := range l.Routes() {
 		l.opts.Watcher.PutRoute(r)
 	}
 	for _, e := range l.entries {
 		l.announce(e, time.Time{})
 	}
+	return nil
 }
 
 // openDirs makes the folders and takes the lock.
@@ -216,6 +227,12 @@ func (l *Library) loadState() error {
 		return fmt.Errorf("the library %s has format %d, and this version reads up to %d", l.statePath(), state.Format, libraryFormat)
 	}
 	l.state = &state
+	if state.Format < libraryFormat {
+		// An older version must not open it any more, as it would overlook what is new.
+		l.log.Info("the library gets a new format, which older versions do not read", "format", libraryFormat)
+		state.Format = libraryFormat
+		return l.writeState(&state)
+	}
 	return nil
 }
 
@@ -228,7 +245,9 @@ func (l *Library) loadEntries() error {
 	for _, ih := range list {
 		rec, err := l.readRecord(ih)
 		if err == nil {
-			err = l.checkRecord(rec, names)
+			key := fmt.Sprintf("%d/%s", rec.Route, rec.Name)
+			err = l.checkRecord(rec, names[key])
+			names[key] = names[key] || err == nil && rec.holds(rec.Name)
 		}
 		if rec == nil {
 			rec = &torrentRecord{Infohash: ih}
@@ -237,6 +256,7 @@ func (l *Library) loadEntries() error {
 		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
 		e := l.newEntry(*rec)
 		if err != nil {
+			e.hidden = true
 			e.fail(err)
 		}
 		l.entries[ih] = e
@@ -244,8 +264,9 @@ func (l *Library) loadEntries() error {
 	return nil
 }
 
-// checkRecord says what else than its own content keeps a record from being shown.
-func (l *Library) checkRecord(r *torrentRecord, names map[string]bool) error {
+// checkRecord says what else than its own content keeps a record from being shown. taken says that another
+// one has its name.
+func (l *Library) checkRecord(r *torrentRecord, taken bool) error {
 	if !slices.ContainsFunc(l.state.Routes, func(route routeRecord) bool { return route.ID == r.Route }) {
 		return fmt.Errorf("the record is for route %d, which is not there", r.Route)
 	}
@@ -255,24 +276,20 @@ func (l *Library) checkRecord(r *torrentRecord, names map[string]bool) error {
 	if clean := cleanName(r.Name); clean != r.Name {
 		return fmt.Errorf("the record has the name %q", r.Name)
 	}
-	key := fmt.Sprintf("%d/%s", r.Route, r.Name)
-	if names[key] {
+	if taken {
 		return fmt.Errorf("the record has the name %q, which another torrent has in its route", r.Name)
 	}
-	names[key] = true
 	return nil
 }
 
-// announce lets the watcher know of e, or begins to look for its metadata.
+// announce lets the watcher know of e, or begins to look for its metadata. It needs l.changing.
 func (l *Library) announce(e *entry, changed time.Time) {
-	e.mu.Lock()
-	rec, failure := e.rec, e.failure
-	e.mu.Unlock()
+	rec := e.record()
 	switch {
-	case failure != "":
-	case !rec.resolved():
-		l.workers.Go(func() { l.resolve(e) })
-	default:
+	case e.hidden:
+	case e.looks():
+		l.look(e)
+	case rec.resolved():
 		l.opts.Watcher.PutTorrent(Shown{
 			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, Size: rec.Size,
 			FirstID: rec.FirstID, ModTime: rec.ModTime, Changed: changed, Load: e.load,
@@ -353,7 +370,7 @@ func (l *Library) writeState(next *libraryRecord) error {
 		return fmt.Errorf("encode the library: %w", err)
 	}
 	if err := writeDurably(l.statePath(), b); err != nil {
-		return fmt.Errorf("write the library: %w", err)
+		return &WriteError{fmt.Errorf("write the library: %w", err)}
 	}
 	l.mu.Lock()
 	l.state = next
@@ -382,6 +399,14 @@ func (s *libraryRecord) route(name string) *routeRecord {
 	return &s.Routes[i]
 }
 
+// routeName returns the name of a route, or "" if it is not there. It needs l.mu or l.changing.
+func (l *Library) routeName(id uint64) string {
+	if r := l.state.byID(id); r != nil {
+		return r.Name
+	}
+	return ""
+}
+
 func (s *libraryRecord) byID(id uint64) *routeRecord {
 	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.ID == id })
 	if i < 0 {
@@ -394,17 +419,19 @@ func (s *libraryRecord) byID(id uint64) *routeRecord {
 func (l *Library) Torrents() []Torrent {
 	l.mu.RLock()
 	entries := make([]*entry, 0, len(l.entries))
-	routes := make(map[uint64]string, len(l.state.Routes))
+	routes := make([]string, 0, len(l.entries))
+	names := make(map[uint64]string, len(l.state.Routes))
 	for _, r := range l.state.Routes {
-		routes[r.ID] = r.Name
+		names[r.ID] = r.Name
 	}
 	for _, e := range l.entries {
 		entries = append(entries, e)
+		routes = append(routes, names[e.route])
 	}
 	l.mu.RUnlock()
 	list := make([]Torrent, len(entries))
 	for i, e := range entries {
-		list[i] = e.describe(routes[e.route])
+		list[i] = e.describe(routes[i])
 	}
 	slices.SortFunc(list, func(a, b Torrent) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {
@@ -421,9 +448,7 @@ func (l *Library) Torrent(ih Infohash) (Torrent, error) {
 	e, ok := l.entries[ih]
 	route := ""
 	if ok {
-		if r := l.state.byID(e.route); r != nil {
-			route = r.Name
-		}
+		route = l.routeName(e.route)
 	}
 	l.mu.RUnlock()
 	if !ok {

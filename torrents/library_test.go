@@ -346,11 +346,11 @@ func TestOpenErrors(t *testing.T) {
 		if err := os.MkdirAll(opts.DataDir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(opts.DataDir, "library.json"), []byte(`{"format": 2}`), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(opts.DataDir, "library.json"), []byte(`{"format": 3}`), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(opts); err == nil || !strings.Contains(err.Error(), "format 2") {
-			t.Errorf("%v, want one about format 2", err)
+		if _, err := Open(opts); err == nil || !strings.Contains(err.Error(), "format 3") {
+			t.Errorf("%v, want one about format 3", err)
 		}
 		if _, err := os.Stat(filepath.Join(opts.DataDir, "library.json")); err != nil {
 			t.Errorf("the library was touched: %v", err)

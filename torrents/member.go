@@ -23,6 +23,8 @@ type member struct {
 	breakOnce sync.Once
 	cause     error // why, once broken is closed
 
+	paused chan struct{} // closed when the user wants it out of the swarm
+
 	mu            sync.Mutex
 	left          bool
 	stopAnnounce  []func() // ends the last search in the DHT
@@ -50,6 +52,18 @@ func (m *member) breakDown(err error) {
 // isBroken says whether the cache could not be written.
 func (m *member) isBroken() bool { return isClosed(m.broken) }
 
+// pause is leave for a torrent that is paused: who waits for it is told.
+func (m *member) pause() {
+	close(m.paused)
+	m.leave()
+}
+
+// use adds sources. Those that it has already stay as they are.
+func (m *member) use(more sources) {
+	m.t.AddTrackers(tiers(more.Trackers))
+	m.t.AddWebSeeds(more.WebSeeds)
+}
+
 // leave takes the torrent out of the swarm and waits until nothing of it is left there.
 func (m *member) leave() {
 	m.swarm.mu.Lock()
@@ -67,12 +81,14 @@ func (m *member) leave() {
 }
 
 // look samples the rates, finds peers, and gets a torrent going again that receives nothing.
-func (m *member) look(now time.Time) {
+// It says whether the torrent has no peer.
+func (m *member) look(now time.Time) (alone bool) {
 	stats := m.t.Stats()
 	if m.sample(now, &stats) && stats.ActivePeers > 0 {
 		m.nudge()
 	}
 	m.findPeers(now)
+	return stats.ActivePeers == 0
 }
 
 // sample notes the rates since the last one, and says whether nothing came since.

@@ -13,6 +13,7 @@ import (
 	"github.com/anacrolix/torrent"
 	"github.com/anacrolix/torrent/types/infohash"
 	infohash_v2 "github.com/anacrolix/torrent/types/infohash-v2"
+	"golang.org/x/time/rate"
 )
 
 // SwarmOptions are the settings of the BitTorrent client.
@@ -44,6 +45,8 @@ const (
 	// would torrents that ask at the same time.
 	minOffer = 2 * time.Second
 	maxOffer = 16 * time.Second
+	// wakeEvery is how often the engine's announcer is woken while a torrent has no peer.
+	wakeEvery = 2 * time.Second
 	// announceEvery is how often a torrent looks for peers in the DHT, announceAlone how often while
 	// it has none, and announceRetry how often while the DHT cannot be entered. Nodes forget an
 	// announce after 30 minutes or so.
@@ -62,6 +65,8 @@ type swarm struct {
 	peers  []torrent.PeerInfo
 	stop   context.CancelFunc
 	log    *slog.Logger
+
+	down, up *rate.Limiter
 
 	background sync.WaitGroup
 
@@ -96,6 +101,8 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		stop:    stop,
 		members: make(map[*member]struct{}),
 		peers:   peerInfos(opts.Peers),
+		down:    cfg.DownloadRateLimiter,
+		up:      cfg.UploadRateLimiter,
 	}
 	s.background.Go(func() { s.run(ctx) })
 	if opts.DHT {
@@ -123,13 +130,19 @@ func (s *swarm) close() error {
 func (s *swarm) run(ctx context.Context) {
 	every := time.NewTicker(tick)
 	defer every.Stop()
+	wake := time.Now().Add(wakeEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
+			alone := false
 			for _, m := range s.list() {
-				m.look(now)
+				alone = m.look(now) || alone
+			}
+			if alone && now.After(wake) {
+				s.wakeAnnouncer()
+				wake = now.Add(wakeEvery)
 			}
 		}
 	}
@@ -153,7 +166,7 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool, nudge func()) (*m
 	if !isNew {
 		return nil, errMember
 	}
-	m := &member{swarm: s, t: t, private: private, nudge: nudge, broken: make(chan struct{}), lastSample: time.Now()}
+	m := &member{swarm: s, t: t, private: private, nudge: nudge, broken: make(chan struct{}), paused: make(chan struct{}), lastSample: time.Now()}
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
 	s.members[m] = struct{}{}
