@@ -53,7 +53,8 @@ var sorts = map[string]func(torrents.Torrent) sortKey{
 }
 
 var states = []torrents.State{
-	torrents.StateMetadata, torrents.StateIdle, torrents.StateActive, torrents.StateComplete, torrents.StateFailed,
+	torrents.StateMetadata, torrents.StateIdle, torrents.StateActive, torrents.StateComplete, torrents.StatePaused,
+	torrents.StateFailed,
 }
 
 func parseListQuery(v url.Values) (listQuery, error) {

@@ -237,7 +237,7 @@ func TestListBadly(t *testing.T) {
 	for _, query := range []string{
 		"limit=0", "limit=-1", "limit=1001", "limit=x", "limit=1.5", "limit=1e2", "limit=0x10", "limit=99999999999999999999",
 		"limit=%201", "sort=x", "sort=-", "sort=--name", "sort=Name", "sort=name,size", "sort=infohash", "sort=%00",
-		"state=x", "state=Idle", "state=paused", "state=idle,active", "cursor=x", "cursor=!", "cursor=bnVsbA",
+		"state=x", "state=Idle", "state=stopped", "state=idle,active", "cursor=x", "cursor=!", "cursor=bnVsbA",
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`{"i": "x"}`)),
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`{"k": {"n": 1e400}}`)),
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`[]`)),

@@ -51,9 +51,16 @@ func (e *ExistsError) Error() string {
 	}
 	where := fmt.Sprintf("the torrent %s is already in route %q as %q", e.Infohash, e.Route, e.Torrent)
 	if e.Trackers+e.WebSeeds > 0 {
-		where += fmt.Sprintf("; it got %d more trackers and %d more web seeds", e.Trackers, e.WebSeeds)
+		where += fmt.Sprintf("; it got %s and %s that it lacked", counted(e.Trackers, "tracker"), counted(e.WebSeeds, "web seed"))
 	}
 	return where
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // NameTakenError says that another torrent of a route has the name that a user gave.

@@ -61,7 +61,7 @@ func wantMerged(t testing.TB, err error, trackers, webSeeds int) {
 	if !ok || exists.Trackers != trackers || exists.WebSeeds != webSeeds {
 		t.Fatalf("adding it again: %+v, want an ExistsError with %d trackers and %d web seeds", err, trackers, webSeeds)
 	}
-	if told := strings.Contains(err.Error(), "more trackers"); told != (trackers+webSeeds > 0) {
+	if told := strings.Contains(err.Error(), "that it lacked"); told != (trackers+webSeeds > 0) {
 		t.Errorf("the error is %q", err)
 	}
 }

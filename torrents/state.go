@@ -33,6 +33,7 @@ type Torrent struct {
 	Files    int
 	Added    time.Time
 	LastRead time.Time // zero if not since the start
+	Resolved bool      // its metadata is known
 	Paused   bool
 	Pinned   bool // its cache is never evicted
 	Activity
@@ -44,7 +45,7 @@ func (e *entry) describe(route string) Torrent {
 	t := Torrent{
 		Infohash: e.ih, Name: e.rec.Name, Route: route, Reason: e.failure,
 		Size: e.rec.Size, Files: e.rec.Files, Added: e.rec.Added, LastRead: e.lastRead,
-		Paused: e.rec.Paused, Pinned: e.pinned(),
+		Resolved: e.rec.resolved(), Paused: e.rec.Paused, Pinned: e.pinned(),
 	}
 	cached := e.cachedPieces()
 	if cached == e.rec.Pieces {
