@@ -21,9 +21,7 @@ type entry struct {
 	hidden bool   // it failed when the library was opened, and is not shown; guarded by Library.changing
 	pin    atomic.Bool
 
-	// The search for the metadata; guarded by Library.changing.
-	stopLooking context.CancelFunc
-	looked      chan struct{} // closed when the last one has ended
+	search *search // the last one for the metadata, nil if there was none; guarded by Library.changing
 
 	// ctx ends when the torrent is removed or the library closed.
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
@@ -48,10 +46,7 @@ type entry struct {
 const unknownCount = -1
 
 func (l *Library) newEntry(rec torrentRecord) *entry {
-	e := &entry{
-		lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, cached: unknownCount,
-		stopLooking: func() {}, looked: closed,
-	}
+	e := &entry{lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, cached: unknownCount}
 	e.pin.Store(rec.Pinned)
 	e.done = e.extentDone
 	e.ctx, e.cancel = context.WithCancel(l.ctx)

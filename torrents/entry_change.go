@@ -25,6 +25,13 @@ func (e *entry) looks() bool {
 	return !e.rec.resolved() && !e.rec.Paused && e.failure == ""
 }
 
+// stopLooking ends the search for the metadata, if there is one, soon. It needs Library.changing.
+func (e *entry) stopLooking() {
+	if e.search != nil {
+		e.search.stop()
+	}
+}
+
 // pause takes the torrent, whose record says that it is paused, out of the swarm. Who waits for it gets
 // ErrPaused.
 func (e *entry) pause() {

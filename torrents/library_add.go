@@ -210,20 +210,31 @@ const (
 // l.changing.
 func (l *Library) look(e *entry) {
 	e.stopLooking()
-	ctx, cancel := context.WithCancel(e.ctx)
-	before, done := e.looked, make(chan struct{})
-	e.stopLooking, e.looked = cancel, done
+	before := e.search
+	s := &search{entry: e, done: make(chan struct{})}
+	s.ctx, s.stop = context.WithCancel(e.ctx)
+	e.search = s
 	l.workers.Go(func() {
-		defer close(done)
-		defer cancel()
-		<-before // its context has ended, and two at a time would be in each other's way
-		l.resolve(ctx, e)
+		defer close(s.done)
+		defer s.stop()
+		if before != nil {
+			<-before.done // it was stopped, and two at a time would be in each other's way
+		}
+		l.resolve(s)
 	})
 }
 
-// resolve looks for the metadata of a magnet until it is there or ctx ends.
-func (l *Library) resolve(ctx context.Context, e *entry) {
-	rec := e.record()
+// search is a search for the metadata of a magnet.
+type search struct {
+	entry *entry
+	ctx   context.Context //nolint:containedctx // ends when the search is to
+	stop  context.CancelFunc
+	done  chan struct{} // closed when it has ended
+}
+
+// resolve looks for the metadata of a magnet until it is there or the search is stopped.
+func (l *Library) resolve(s *search) {
+	e, rec := s.entry, s.entry.record()
 	link, err := parseMagnet(rec.Magnet)
 	if err != nil {
 		e.fail(err)
@@ -232,13 +243,13 @@ func (l *Library) resolve(ctx context.Context, e *entry) {
 	link.trackers = slices.Concat(link.trackers, rec.Trackers)
 	link.webSeeds = slices.Concat(link.webSeeds, rec.WebSeeds)
 	for pause := minResolvePause; ; pause = min(2*pause, maxResolvePause) {
-		metainfo, err := l.resolveTurn(ctx, link)
+		metainfo, err := l.resolveTurn(s.ctx, link)
 		if err == nil {
-			err = l.resolved(e, metainfo) //nolint:contextcheck // ctx is that of the search alone
+			err = l.resolved(e, metainfo)
 		}
 		var bad *InputError
 		switch {
-		case err == nil, ctx.Err() != nil:
+		case err == nil, s.ctx.Err() != nil:
 			return
 		case errors.As(err, &bad):
 			e.fail(err) // asking again brings the same metadata
@@ -246,7 +257,7 @@ func (l *Library) resolve(ctx context.Context, e *entry) {
 		}
 		l.log.Debug("magnet not resolved yet", "torrent", e.ih, "err", err)
 		select {
-		case <-ctx.Done():
+		case <-s.ctx.Done():
 			return
 		case <-time.After(pause):
 		}

@@ -145,7 +145,7 @@ func TestChangeWhileRead(t *testing.T) {
 		for i := 0; ctx.Err() == nil; i++ {
 			name, route := fmt.Sprint("name ", i%3), []string{"r", "s"}[i%2]
 			change := TorrentChange{Name: &name, Route: &route, Pinned: new(i%2 == 0)}
-			if _, err := l.ChangeTorrent(s.infohash, change); err != nil { //nolint:contextcheck // it waits for no peer
+			if _, err := l.ChangeTorrent(s.infohash, change); err != nil {
 				t.Errorf("change: %v", err)
 			}
 		}
