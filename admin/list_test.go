@@ -352,3 +352,22 @@ func FuzzListQuery(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkPageOfMany(b *testing.B) {
+	all := madeUpList(10_000, rand.New(rand.NewPCG(5, 6)))
+	for _, query := range []string{"", "sort=-size", "sort=added&cursor=eyJrIjp7Im4iOjAsInQiOiIifX0", "q=a&sort=-name"} {
+		b.Run(query, func(b *testing.B) {
+			v, err := url.ParseQuery(query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			q, err := parseListQuery(v)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				q.page(all)
+			}
+		})
+	}
+}

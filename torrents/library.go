@@ -27,7 +27,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -415,7 +414,7 @@ func (s *libraryRecord) byID(id uint64) *routeRecord {
 	return &s.Routes[i]
 }
 
-// Torrents lists the torrents by name, then by infohash.
+// Torrents lists the torrents, in no order: who wants one sorts what he picks.
 func (l *Library) Torrents() []Torrent {
 	l.mu.RLock()
 	entries := make([]*entry, 0, len(l.entries))
@@ -433,12 +432,6 @@ func (l *Library) Torrents() []Torrent {
 	for i, e := range entries {
 		list[i] = e.describe(routes[i])
 	}
-	slices.SortFunc(list, func(a, b Torrent) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return slices.Compare(a.Infohash[:], b.Infohash[:])
-	})
 	return list
 }
 

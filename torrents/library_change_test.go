@@ -105,7 +105,7 @@ func TestChangeErrors(t *testing.T) {
 	ih := mustAdd(t, l, "r", tiny(t, "a", 1)).Infohash
 	other := mustAdd(t, l, "r", tiny(t, "b", 2)).Infohash
 	mustAdd(t, l, "s", tiny(t, "a", 3))
-	before, shown := l.Torrents(), rec.await(t, ih)
+	before, shown := listed(l), rec.await(t, ih)
 	var bad *InputError
 	for _, name := range []string{"", ".", "..", "x/y", `x\y`, "x\ny", "\xff", strings.Repeat("n", 256)} {
 		if _, err := l.ChangeTorrent(ih, TorrentChange{Name: &name, Paused: new(true)}); !errors.As(err, &bad) {
@@ -125,7 +125,7 @@ func TestChangeErrors(t *testing.T) {
 	if _, err := l.ChangeTorrent(ih, TorrentChange{Name: new("a"), Route: new("s")}); !errors.As(err, &taken) || taken.Route != "s" {
 		t.Errorf("to a route where the name is taken: %v, want a NameTakenError about s", err)
 	}
-	if got := l.Torrents(); fmt.Sprint(got) != fmt.Sprint(before) {
+	if got := listed(l); fmt.Sprint(got) != fmt.Sprint(before) {
 		t.Errorf("afterwards the torrents are %+v, want %+v", got, before)
 	}
 	if after := rec.await(t, ih); after.Name != shown.Name || after.Route != shown.Route {
@@ -152,7 +152,7 @@ func TestChangeWhileRead(t *testing.T) {
 	})
 	group.Go(func() {
 		for ctx.Err() == nil {
-			if list := l.Torrents(); len(list) != 1 || list[0].Route == "" {
+			if list := listed(l); len(list) != 1 || list[0].Route == "" {
 				t.Errorf("listed: %+v", list)
 			}
 			held := 0
@@ -302,7 +302,7 @@ func TestMoveFailed(t *testing.T) {
 	if _, err := l.AddRoute("new", ArchivesOff); err != nil {
 		t.Fatal(err)
 	}
-	for _, torrent := range l.Torrents() {
+	for _, torrent := range listed(l) {
 		if torrent.State != StateFailed {
 			t.Errorf("before: %+v, want it failed", torrent)
 		}

@@ -18,10 +18,10 @@ func TestFormat1(t *testing.T) {
 	album := Infohash{0x1d, 0xff, 0xb5, 0x80, 0xbf, 0x94, 0x7f, 0xc3, 0x80, 0x55, 0x05, 0xb4, 0xe5, 0x7c, 0xc0, 0x5e, 0xea, 0x6b, 0xea, 0x10}
 	check := func(l *Library, rec *recorder) {
 		t.Helper()
-		if got := names(l.Torrents()); !slices.Equal(got, []string{"a link", "album"}) {
+		if got := names(listed(l)); !slices.Equal(got, []string{"a link", "album"}) {
 			t.Errorf("torrents %q", got)
 		}
-		for _, got := range l.Torrents() {
+		for _, got := range listed(l) {
 			if want := map[string]State{"a link": StateMetadata, "album": StateIdle}[got.Name]; got.State != want || got.Paused || got.Pinned {
 				t.Errorf("%+v, want it %s", got, want)
 			}
