@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -408,10 +409,17 @@ func (s *site) mustAdd(t testing.TB, route string, metainfo []byte) torrents.Tor
 	return added
 }
 
-// names lists the torrents of the library.
+// torrents lists the torrents of the library by name, then by infohash.
+func (s *site) torrents() []torrents.Torrent {
+	return slices.SortedFunc(slices.Values(s.library.Torrents()), func(a, b torrents.Torrent) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), slices.Compare(a.Infohash[:], b.Infohash[:]))
+	})
+}
+
+// names lists the names of the torrents of the library.
 func (s *site) names() []string {
 	names := []string{}
-	for _, t := range s.library.Torrents() {
+	for _, t := range s.torrents() {
 		names = append(names, t.Name)
 	}
 	return names

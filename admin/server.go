@@ -76,6 +76,7 @@ func (s *server) routes() *mux.Router {
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
 	s.registerTorrents(api)
+	s.registerLimits(api)
 	s.registerClients(api)
 	return site
 }

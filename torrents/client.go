@@ -22,7 +22,7 @@ var quietLibrary = sync.OnceFunc(func() { alog.Default = alog.Default.WithDefaul
 
 // clientConfig is the engine's configuration. What differs from its defaults without being a setting
 // of ours has the reason beside it.
-func clientConfig(opts SwarmOptions, first *bootstrap, out *outgoing, limits limits, log *slog.Logger) (*torrent.ClientConfig, error) {
+func clientConfig(opts SwarmOptions, first *bootstrap, out *outgoing, limits rateLimits, log *slog.Logger) (*torrent.ClientConfig, error) {
 	cfg := torrent.NewDefaultClientConfig()
 	host, port, err := peerAddress(opts.Addr)
 	if err != nil {

@@ -15,9 +15,13 @@ import (
 // entry is a torrent of the library. Its cache is opened when somebody reads it, and it joins the
 // swarm when a piece is missing; both end when nobody has read it for Options.Idle.
 type entry struct {
-	lib   *Library
-	ih    Infohash
-	route uint64
+	lib *Library
+	ih  Infohash
+
+	route  uint64 // guarded by Library.mu
+	hidden bool   // it failed when the library was opened, and is not shown; guarded by Library.changing
+
+	search *search // the last one for the metadata, nil if there was none; guarded by Library.changing
 
 	// ctx ends when the torrent is removed or the library closed.
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
@@ -162,13 +166,6 @@ func (e *entry) extentDone(err error) {
 	}
 }
 
-// shows says whether the torrent is shown in its route under the name.
-func (e *entry) shows(name string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rec.resolved() && e.rec.Name == name
-}
-
 // loadMetainfo reads the torrent's metainfo from the disk, and notes whether that can be done. The
 // error is ErrFailed.
 func (e *entry) loadMetainfo() (*Metainfo, error) {
@@ -244,10 +241,12 @@ func (e *entry) join(s *session) (*member, error) {
 	}
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	m := s.joined()
+	m, rec := s.joined(), e.record()
 	switch {
 	case e.ctx.Err() != nil:
 		return nil, e.ended()
+	case rec.Paused:
+		return nil, fmt.Errorf("torrent %s: %w", e.ih, ErrPaused)
 	case m != nil && !m.isBroken():
 		return m, nil
 	case m != nil:
@@ -264,6 +263,7 @@ func (e *entry) join(s *session) (*member, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	e.recovered()
+	m.use(rec.sources)
 	s.mu.Lock()
 	s.member = m
 	s.mu.Unlock()

@@ -29,6 +29,8 @@ type member struct {
 	breakOnce sync.Once
 	cause     error // why, once broken is closed
 
+	paused chan struct{} // closed when the user wants it out of the swarm
+
 	mu            sync.Mutex
 	left          bool
 	suspended     bool               // nothing can be sent
@@ -57,6 +59,18 @@ func (m *member) breakDown(err error) {
 
 // isBroken says whether the cache could not be written.
 func (m *member) isBroken() bool { return isClosed(m.broken) }
+
+// pause is leave for a torrent that is paused: who waits for it is told.
+func (m *member) pause() {
+	close(m.paused)
+	m.leave()
+}
+
+// use adds sources. Those that it has already stay as they are.
+func (m *member) use(more sources) {
+	m.addTrackers(tiers(more.Trackers), false)
+	m.addWebSeeds(more.WebSeeds)
+}
 
 // leave takes the torrent out of the swarm and waits until nothing of it is left there.
 func (m *member) leave() {

@@ -46,11 +46,15 @@ type Route struct {
 // CheckRouteName says why a name cannot be that of a route, with an *InputError. Unlike the names in
 // a torrent it is not repaired: whoever gives it can give another.
 func CheckRouteName(name string) error {
+	return checkName("route", name)
+}
+
+func checkName(what, name string) error {
 	if name == "" {
-		return inputErrorf("the route has no name")
+		return inputErrorf("the %s has no name", what)
 	}
 	if clean := cleanName(name); clean != name {
-		return inputErrorf("%.60q cannot be the name of a route: use up to %d bytes of UTF-8 without slashes, backslashes and control characters, and not “.” or “..”", name, maxName)
+		return inputErrorf("%.60q cannot be the name of a %s: use up to %d bytes of UTF-8 without slashes, backslashes and control characters, and not “.” or “..”", name, what, maxName)
 	}
 	return nil
 }

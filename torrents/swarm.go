@@ -72,7 +72,7 @@ const (
 // metadata, are members of it.
 type swarm struct {
 	client *torrent.Client
-	limits limits
+	limits rateLimits
 	opts   SwarmOptions
 	out    *outgoing
 	peers  *fixedPeers
@@ -97,7 +97,7 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	limits := newLimits(opts.DownLimit, opts.UpLimit)
+	limits := newRateLimits(opts.DownLimit, opts.UpLimit)
 	cfg, err := clientConfig(opts, &first, out, limits, log)
 	if err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) 
 	}
 	m := &member{
 		swarm: s, t: t, private: private, lastSample: time.Now(),
-		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}),
+		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}), paused: make(chan struct{}),
 	}
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()

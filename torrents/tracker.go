@@ -113,14 +113,22 @@ func (s *swarm) usableTrackers(tiers [][]string, extra bool) [][]string {
 	return usable
 }
 
-// addWebSeeds fetches from the web seeds (BEP 19), as far as their URLs can be used: the engine panics at
-// others.
+// checkWebSeed says what is wrong with the URL of a web seed: the engine panics at some. The error is an
+// *InputError.
+func checkWebSeed(link string) error {
+	u, err := url.Parse(link)
+	if err != nil || len(link) > maxURL || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return inputErrorf("the web seed's URL cannot be used")
+	}
+	return nil
+}
+
+// addWebSeeds fetches from the web seeds (BEP 19), as far as their URLs can be used.
 func (m *member) addWebSeeds(links []string) {
 	var usable []string
 	for _, link := range links {
-		u, err := url.Parse(link)
-		if err != nil || len(link) > maxURL || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-			m.swarm.log.Debug("a web seed is left out", "torrent", m.t.InfoHash().HexString())
+		if err := checkWebSeed(link); err != nil {
+			m.swarm.log.Debug("a web seed is left out", "torrent", m.t.InfoHash().HexString(), "err", err)
 			continue
 		}
 		if m.t.Info().IsDir() && !strings.HasSuffix(link, "/") {

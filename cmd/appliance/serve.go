@@ -62,9 +62,9 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 	return torrents.Options{
 		DataDir:    cfg.DataDir,
 		CacheDir:   cfg.CacheDir,
-		CacheLimit: int64(cfg.CacheLimit),
 		Routes:     cfg.Routes,
 		Archives:   cfg.Archives,
+		CacheLimit: int64(cfg.CacheLimit),
 		ReadGiveUp: cfg.ReadGiveUp,
 		Idle:       cfg.BTIdle,
 		Swarm: torrents.SwarmOptions{
