@@ -15,7 +15,7 @@ import (
 type entry struct {
 	lib   *Library
 	ih    Infohash
-	route uint64
+	route uint64 // guarded like Library.entries
 
 	// ctx ends when the torrent is removed or the library closed.
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share

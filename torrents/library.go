@@ -41,6 +41,7 @@ type Options struct {
 
 	Routes   []string // made if missing
 	Archives Archives // of new routes
+	Watch    WatchOptions
 
 	ReadGiveUp time.Duration // end a read after this long without any data; 0 is never
 	Idle       time.Duration // leave the swarm this long after the last read
@@ -100,6 +101,8 @@ type Library struct {
 	mu      sync.RWMutex
 	state   *libraryRecord
 	entries map[Infohash]*entry
+
+	watching *watching // nil without a watch folder
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
@@ -139,6 +142,10 @@ func Open(opts Options) (_ *Library, err error) {
 		}
 	}
 	l.workers.Go(l.tend)
+	if opts.Watch.Dir != "" {
+		l.watching = newWatching(l)
+		l.workers.Go(l.watching.run)
+	}
 	return l, nil
 }
 
@@ -364,6 +371,7 @@ func (l *Library) writeState(next *libraryRecord) error {
 func (s *libraryRecord) clone() *libraryRecord {
 	c := *s
 	c.Routes = slices.Clone(s.Routes)
+	c.Watch = s.Watch.clone()
 	return &c
 }
 
@@ -394,17 +402,19 @@ func (s *libraryRecord) byID(id uint64) *routeRecord {
 func (l *Library) Torrents() []Torrent {
 	l.mu.RLock()
 	entries := make([]*entry, 0, len(l.entries))
+	in := make([]string, 0, len(l.entries)) // the route of each
 	routes := make(map[uint64]string, len(l.state.Routes))
 	for _, r := range l.state.Routes {
 		routes[r.ID] = r.Name
 	}
 	for _, e := range l.entries {
 		entries = append(entries, e)
+		in = append(in, routes[e.route])
 	}
 	l.mu.RUnlock()
 	list := make([]Torrent, len(entries))
 	for i, e := range entries {
-		list[i] = e.describe(routes[e.route])
+		list[i] = e.describe(in[i])
 	}
 	slices.SortFunc(list, func(a, b Torrent) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {

@@ -104,13 +104,17 @@ func (l *Library) Remove(ih Infohash) error {
 	if !ok {
 		return fmt.Errorf("torrent %s: %w", ih, ErrNotFound)
 	}
-	return l.remove(e)
+	return l.remove(e, true)
 }
 
-// remove needs l.changing.
-func (l *Library) remove(e *entry) error {
+// remove needs l.changing. dismissed says that somebody does not want the torrent any more, so that the
+// watch folder will not bring it again.
+func (l *Library) remove(e *entry, dismissed bool) error {
 	now := l.now()
 	next := l.state.clone()
+	if dismissed {
+		l.dismiss(next, e)
+	}
 	if r := next.byID(e.route); r != nil {
 		r.Changed = now
 	}
@@ -147,7 +151,10 @@ const (
 
 // resolve looks for the metadata of a magnet until it is there or the magnet is removed.
 func (l *Library) resolve(e *entry) {
-	link, err := parseMagnet(e.rec.Magnet)
+	e.mu.Lock()
+	magnet := e.rec.Magnet
+	e.mu.Unlock()
+	link, err := parseMagnet(magnet)
 	if err != nil {
 		e.fail(err)
 		return

@@ -27,6 +27,7 @@ type libraryRecord struct {
 	Format int           `json:"format"`
 	NextID uint64        `json:"next_id"` // the first file id never handed out
 	Routes []routeRecord `json:"routes"`
+	Watch  watchRecord   `json:"watch,omitzero"`
 }
 
 type routeRecord struct {
@@ -44,6 +45,8 @@ type torrentRecord struct {
 	Name     string    `json:"name"` // as shown in the route; unique there
 	Added    time.Time `json:"added"`
 	Magnet   string    `json:"magnet,omitempty"`
+	// Source is the file of the watch folder that brought the torrent, and with which it goes.
+	Source *sourceRecord `json:"source,omitempty"`
 
 	// The rest is of the metainfo, and zero until it is known.
 	FirstID     uint64    `json:"first_id,omitempty"` // file id of the torrent's top
