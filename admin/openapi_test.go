@@ -209,6 +209,7 @@ func TestOpenAPISchemas(t *testing.T) {
 	full := problem{Title: "t", Status: 1, Detail: "d", Infohash: "i", Route: "r", Name: "n"}
 	for schema, sent := range map[string]any{
 		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{},
+		"Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 	} {
 		b, err := json.Marshal(sent)
 		if err != nil {

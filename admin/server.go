@@ -77,6 +77,7 @@ func (s *server) routes() *mux.Router {
 	s.registerRoutes(api)
 	s.registerTorrents(api)
 	s.registerClients(api)
+	s.registerWatch(api)
 	return site
 }
 
