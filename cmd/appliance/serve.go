@@ -63,6 +63,7 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 		CacheDir:   cfg.CacheDir,
 		Routes:     cfg.Routes,
 		Archives:   cfg.Archives,
+		Watch:      torrents.WatchOptions{Dir: cfg.WatchDir},
 		ReadGiveUp: cfg.ReadGiveUp,
 		Idle:       cfg.BTIdle,
 		Swarm: torrents.SwarmOptions{
