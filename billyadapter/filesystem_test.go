@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type text string
 
-func (text) Await(context.Context, int64, int) error { return nil }
+func (text) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
 
 func (s text) Ready(int64, int) bool { return true }
 

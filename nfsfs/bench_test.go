@@ -13,7 +13,7 @@ type zeros struct{}
 
 func (zeros) Ready(int64, int) bool { return true }
 
-func (zeros) Await(context.Context, int64, int) error { return nil }
+func (zeros) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
 
 func (zeros) ReadAt(_ context.Context, p []byte, _ int64) (int, error) { return len(p), nil }
 

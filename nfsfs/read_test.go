@@ -150,12 +150,12 @@ type slow time.Duration
 
 func (slow) Ready(int64, int) bool { return false }
 
-func (s slow) Await(ctx context.Context, _ int64, _ int) error {
+func (s slow) Await(ctx context.Context, _ int64, _ int) (func(), error) {
 	select {
 	case <-time.After(time.Duration(s)):
-		return nil
+		return func() {}, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 

@@ -27,7 +27,7 @@ type text string
 
 func (s text) Ready(int64, int) bool { return true }
 
-func (s text) Await(context.Context, int64, int) error { return nil }
+func (s text) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
 
 func (s text) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return strings.NewReader(string(s)).ReadAt(p, off)
@@ -38,11 +38,11 @@ type stuck struct{ reads, ends chan struct{} }
 
 func (s stuck) Ready(int64, int) bool { return false }
 
-func (s stuck) Await(ctx context.Context, _ int64, _ int) error {
+func (s stuck) Await(ctx context.Context, _ int64, _ int) (func(), error) {
 	s.reads <- struct{}{}
 	<-ctx.Done()
 	s.ends <- struct{}{}
-	return ctx.Err()
+	return nil, ctx.Err()
 }
 
 func (s stuck) ReadAt(ctx context.Context, _ []byte, _ int64) (int, error) {

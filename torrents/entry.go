@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"shoal/torrents/cache"
 )
 
 // entry is a torrent of the library. Its cache is opened when somebody reads it, and it joins the
@@ -21,7 +23,7 @@ type entry struct {
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
 	cancel context.CancelFunc
 
-	done func(error) // extentDone; made once, as each read has one
+	tally *cache.Tally // of the pieces that are in the cache
 
 	// changing is held while the cache is opened or closed and the swarm joined or left. That waits
 	// for the local disk and the engine, never for peers.
@@ -32,16 +34,12 @@ type entry struct {
 	failure   string // why the torrent cannot be used, in words
 	readError string // why a read failed last, in words
 	lastRead  time.Time
-	cached    int // verified pieces while not open; unknownCount until counted
 	session   *session
 	users     int // reads that use the session
 }
 
-const unknownCount = -1
-
 func (l *Library) newEntry(rec torrentRecord) *entry {
-	e := &entry{lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, cached: unknownCount}
-	e.done = e.extentDone
+	e := &entry{lib: l, ih: rec.Infohash, route: rec.Route, rec: rec, tally: l.cache.Tally(rec.Infohash.key())}
 	e.ctx, e.cancel = context.WithCancel(l.ctx)
 	return e
 }
@@ -71,19 +69,14 @@ func (e *entry) use() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := openPieces(e.lib.opts.CacheDir, e.ih, meta)
+	p, err := e.lib.cache.Open(e.ih.key(), meta.geometry(), newPieceHashes(meta).verify)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
 		meta: meta, pieces: p,
-		streams: make(map[int]*stream), held: make(map[int]span),
+		streams:  make(map[int]*streams),
 		patience: patience{after: e.lib.opts.ReadGiveUp},
-	}
-	s.demand.apply = func(piece int, u urgency) {
-		if m := s.joined(); m != nil {
-			m.want(piece, u)
-		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -199,10 +192,12 @@ func (e *entry) rest(before time.Time) error {
 	s := e.session
 	if s == nil || e.users > 0 || e.lastRead.After(before) {
 		e.mu.Unlock()
+		if s != nil {
+			s.rest(time.Now().Add(-streamIdle))
+		}
 		return nil
 	}
 	e.session = nil
-	e.cached = s.pieces.verified()
 	e.mu.Unlock()
 	return s.close()
 }
@@ -220,17 +215,6 @@ func (e *entry) end() error {
 		return nil
 	}
 	return s.close()
-}
-
-// sync makes what was fetched so far survive a power cut.
-func (e *entry) sync() error {
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
-	if s == nil {
-		return nil
-	}
-	return s.pieces.sync()
 }
 
 // joinPause is how long to wait for a place in the swarm that is being given up.
@@ -270,7 +254,7 @@ func (e *entry) join(s *session) (*member, error) {
 		// The disk could not be written. Whoever comes now tries again.
 		m.leave()
 	}
-	m, err := e.lib.swarm.join(s.meta, s.pieces, s.demand.nudge)
+	m, err := e.lib.swarm.join(s.meta, s.pieces)
 	if errors.Is(err, errMember) {
 		// The magnet that was removed just now is about to leave.
 		return nil, err
@@ -283,37 +267,38 @@ func (e *entry) join(s *session) (*member, error) {
 	s.mu.Lock()
 	s.member = m
 	s.mu.Unlock()
-	s.demand.reapply()
 	return m, nil
 }
 
-// fetch waits until the pieces are verified.
-func (e *entry) fetch(ctx context.Context, s *session, m *member, want span) (err error) {
-	for piece := want.first; piece <= want.last; piece++ {
-		s.demand.add(piece, urgencyNow, 1)
-		defer s.demand.add(piece, urgencyNow, -1)
+// fits says whether the cache may become large enough for reading the torrent, with ErrCacheTooSmall if not.
+func (e *entry) fits(m *Metainfo) error {
+	g := m.geometry()
+	return e.lib.checkFits(&g)
+}
+
+// checkFits is entry.fits for a torrent with these pieces.
+func (l *Library) checkFits(g *cache.Geometry) error {
+	least, limit := g.Least(maxHold), l.cache.Limit()
+	if least <= limit {
+		return nil
 	}
-	s.patience.begin(time.Now())
-	defer func() { s.patience.end(time.Now(), errors.Is(err, ErrGaveUp)) }()
-	check := time.NewTicker(s.patience.interval())
-	defer check.Stop()
-	for piece := want.first; piece <= want.last; {
-		select {
-		case <-s.pieces.wait(piece):
-			piece++
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-e.ctx.Done():
-			return e.ended()
-		case <-m.broken:
-			return fmt.Errorf("write the cache: %w", m.cause)
-		case now := <-check.C:
-			if s.patience.over(now, m.lastReceived()) {
-				return fmt.Errorf("torrent %s, piece %d: %w", e.ih, piece, ErrGaveUp)
-			}
-		}
+	return fmt.Errorf("%w: pieces of %s need a cache of at least %s, and its limit is %s",
+		ErrCacheTooSmall, sizeText(g.PieceLength), sizeText(least), sizeText(limit))
+}
+
+// cachedBytes returns how many of the n bytes at off of the torrent are in the cache.
+func (e *entry) cachedBytes(off, n int64) int64 {
+	e.mu.Lock()
+	g := e.rec.geometry()
+	e.mu.Unlock()
+	switch have, known := e.tally.Pieces(); {
+	case known && have == 0:
+		return 0
+	case known && have == g.Pieces:
+		return n
 	}
-	return nil
+	_, bytes := e.lib.cache.Have(e.ih.key(), &g, off, off+n)
+	return bytes
 }
 
 // load returns what is in the torrent, for the name space.

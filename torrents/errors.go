@@ -12,6 +12,8 @@ var (
 	ErrGaveUp = errors.New("no data from the swarm")
 	// ErrFailed ends a read of a torrent that cannot be used; its State says why.
 	ErrFailed = errors.New("torrent failed")
+	// ErrCacheTooSmall ends a read of a torrent whose pieces are larger than the cache may become.
+	ErrCacheTooSmall = errors.New("the cache is too small")
 	// ErrClosed is returned once Close has begun.
 	ErrClosed = errors.New("library closed")
 	// ErrListen is returned by Open when it cannot listen for peers.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"shoal/torrents/cache"
 )
 
 // File is the content of one file of a torrent. It is safe for concurrent use.
@@ -17,6 +19,10 @@ type File struct {
 // errNotReady is returned for data that would have to be waited for by whoever does not wait.
 var errNotReady = errors.New("not in the cache yet")
 
+// maxHold is how much of a torrent a read needs to have in the cache at the same time, in bytes. Longer reads are done in
+// parts.
+const maxHold = 1 << 20
+
 // Ready says, without waiting, whether the n bytes at off, as far as the file has them, can be read
 // at once. It is false for a torrent that nobody has read for a while.
 func (f *File) Ready(off int64, n int) bool {
@@ -27,22 +33,30 @@ func (f *File) Ready(off int64, n int) bool {
 	f.entry.mu.Lock()
 	s := f.entry.session
 	f.entry.mu.Unlock()
-	return s != nil && s.pieces.ready(s.piece(&f.MetaFile, off), s.piece(&f.MetaFile, off+int64(n)-1))
+	return s != nil && s.pieces.Ready(s.meta.span(&f.MetaFile, off, int64(n)))
 }
 
-// Await returns nil when the n bytes at off, as far as the file has them, can be read at once. It makes
-// the torrent join the swarm for that. The error is that of ReadAt.
-func (f *File) Await(ctx context.Context, off int64, n int) error {
+// Await returns when the n bytes at off, as far as the file has them, can be read at once, and keeps them so until release
+// is called, once. It makes the torrent join the swarm for that. reader names who waits: when ctx is cancelled, what is fetched
+// ahead for him is given up. n should be at most 1 MiB, or the cache may be too small for it. The error is that of ReadAt.
+func (f *File) Await(ctx context.Context, off int64, n int, reader string) (release func(), err error) {
 	off, n = f.clip(off, n)
 	if n == 0 {
-		return nil
+		return func() {}, nil
 	}
 	s, err := f.entry.use()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.entry.release()
-	return f.await(ctx, s, off, int64(n))
+	let, err := f.await(ctx, s, off, int64(n), reader)
+	if err != nil {
+		f.entry.release()
+		return nil, err
+	}
+	return func() {
+		let()
+		f.entry.release()
+	}, nil
 }
 
 // ReadAt fills p from off. It waits for the pieces that are missing until ctx ends, not at all if it
@@ -50,29 +64,40 @@ func (f *File) Await(ctx context.Context, off int64, n int) error {
 // verified.
 //
 // The error is that of ctx, ErrGaveUp after Options.ReadGiveUp without any data, ErrNotFound when
-// the torrent is removed, ErrFailed, ErrClosed, or one of the disk.
+// the torrent is removed, ErrFailed, ErrPaused, ErrCacheTooSmall, ErrClosed, or one of the disk.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read at %d: negative offset", off)
 	}
 	_, n := f.clip(off, len(p))
-	var err error
+	var end error
 	if n < len(p) {
-		err = io.EOF
+		end = io.EOF
 	}
-	if n == 0 {
+	for read := 0; read < n; {
+		got, err := f.readPart(ctx, p[read:min(n, read+maxHold)], off+int64(read))
+		read += got
+		if err != nil {
+			return read, err
+		}
+	}
+	return n, end
+}
+
+func (f *File) readPart(ctx context.Context, p []byte, off int64) (int, error) {
+	s, err := f.entry.use()
+	if err != nil {
 		return 0, err
-	}
-	s, useErr := f.entry.use()
-	if useErr != nil {
-		return 0, useErr
 	}
 	defer f.entry.release()
-	if err := f.await(ctx, s, off, int64(n)); err != nil {
+	release, err := f.await(ctx, s, off, int64(len(p)), "")
+	if err != nil {
 		return 0, err
 	}
-	if got, err := s.pieces.data.ReadAt(p[:n], f.Offset+off); err != nil {
-		return got, f.entry.cacheFailed(s, err)
+	defer release()
+	n, err := s.pieces.File().ReadAt(p, f.Offset+off)
+	if err != nil {
+		err = f.entry.cacheFailed(s, err)
 	}
 	return n, err
 }
@@ -87,43 +112,62 @@ func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(erro
 	if s == nil {
 		return nil, 0, nil, false
 	}
-	if s.damaged.Load() || !s.pieces.ready(s.piece(&f.MetaFile, off), s.piece(&f.MetaFile, off+int64(n)-1)) {
+	span := s.meta.span(&f.MetaFile, off, int64(n))
+	if s.damaged.Load() || !s.pieces.Hold(span) {
 		f.entry.release()
 		return nil, 0, nil, false
 	}
-	f.follow(s, off, int64(n))
-	return s.pieces.data, f.Offset + off, f.entry.done, true
+	f.follow(s, off, int64(n), "")
+	return s.pieces.File(), f.Offset + off, func(err error) {
+		s.pieces.Release(span)
+		f.entry.extentDone(err)
+	}, true
 }
 
 // follow lets the read-ahead follow a read of data that is there. That alone is no reason to join the
 // swarm.
-func (f *File) follow(s *session, off, n int64) {
-	if s.pieces.complete() {
-		return
+func (f *File) follow(s *session, off, n int64, reader string) {
+	if !s.pieces.Complete() {
+		s.advance(&f.MetaFile, off, n, reader)
 	}
-	s.readAheadSoon(&f.MetaFile, s.advance(&f.MetaFile, off, n))
 }
 
-// await returns when the n bytes at off are verified, and lets the read-ahead follow.
-func (f *File) await(ctx context.Context, s *session, off, n int64) error {
-	want := span{s.piece(&f.MetaFile, off), s.piece(&f.MetaFile, off+n-1)}
-	if s.pieces.ready(want.first, want.last) {
-		f.follow(s, off, n)
-		return nil
+// await returns when the n bytes at off are verified, and keeps them until release is called. The read-ahead follows.
+func (f *File) await(ctx context.Context, s *session, off, n int64, reader string) (release func(), err error) {
+	span := s.meta.span(&f.MetaFile, off, n)
+	if s.pieces.Hold(span) {
+		f.follow(s, off, n, "")
+		return func() { s.pieces.Release(span) }, nil
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", errNotReady, context.Cause(ctx))
+		return nil, fmt.Errorf("%w: %w", errNotReady, context.Cause(ctx))
 	}
-	ahead := s.advance(&f.MetaFile, off, n)
+	if err := f.entry.fits(s.meta); err != nil {
+		return nil, f.entry.readFailed(err)
+	}
+	if err := s.pieces.Check(ctx, span); err != nil {
+		return nil, f.entry.cacheFailed(s, err)
+	}
+	if s.pieces.Hold(span) {
+		f.follow(s, off, n, "")
+		return func() { s.pieces.Release(span) }, nil
+	}
 	m, err := f.entry.joinSoon(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.readAhead(&f.MetaFile, ahead)
-	if err = f.entry.fetch(ctx, s, m, want); ctx.Err() != nil {
-		return err // whoever wanted it does not want it any more, which is no failure
+	s.advance(&f.MetaFile, off, n, reader)
+	release, err = f.entry.wait(ctx, s, m, span)
+	switch {
+	case err == nil:
+		return release, nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		s.gone(&f.MetaFile, reader)
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, err // whoever wanted it does not want it any more, which is no failure
 	}
-	return f.entry.readFailed(err)
+	return nil, f.entry.readFailed(err)
 }
 
 // clip returns how much of the n bytes at off the file has.
@@ -133,3 +177,9 @@ func (f *File) clip(off int64, n int) (int64, int) {
 	}
 	return off, int(min(int64(n), f.Size-off))
 }
+
+// Cached returns how many bytes of the file are in the cache.
+func (f *File) Cached() int64 { return f.entry.cachedBytes(f.Offset, f.Size) }
+
+// key is the torrent's name in the cache.
+func (ih Infohash) key() cache.Key { return cache.Key(ih) }

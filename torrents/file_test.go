@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/anacrolix/torrent"
 )
 
@@ -301,10 +303,7 @@ func TestDiskFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.release()
-	writable := session.pieces.data
-	if session.pieces.data, err = os.Open(writable.Name()); err != nil {
-		t.Fatal(err)
-	}
+	writable := replaceFile(t, session.pieces.File(), os.O_RDONLY)
 	if _, err := files[0].ReadAt(t.Context(), make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "write the cache") {
 		t.Errorf("read: %v, want one about writing the cache", err)
 	}
@@ -317,12 +316,31 @@ func TestDiskFails(t *testing.T) {
 		}
 	}
 	// Once the disk is writable again, the next read works.
-	readOnly := session.pieces.data
-	session.pieces.data = writable
-	if err := readOnly.Close(); err != nil {
-		t.Error(err)
-	}
+	writable()
 	readFiles(t, rec.await(t, s.infohash), s.files)
+}
+
+// replaceFile opens another file in the place of f, with the flags, until the function is called that it returns.
+func replaceFile(t testing.TB, f *os.File, flags int) (undo func()) {
+	t.Helper()
+	fd := int(f.Fd())
+	before, err := unix.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.OpenFile(f.Name(), flags, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	if err := unix.Dup3(int(other.Fd()), fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(unix.Dup3(before, fd, unix.O_CLOEXEC), unix.Close(before)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestCutOffCache has lost the end of a file that was complete.
@@ -333,12 +351,44 @@ func TestCutOffCache(t *testing.T) {
 	l := mustOpen(t, opts)
 	mustAdd(t, l, "r", s.metainfo)
 	readFiles(t, rec.await(t, s.infohash), s.files)
-	if err := os.Truncate(dataPath(opts.CacheDir, s.infohash), 39_000); err != nil {
+	if err := os.Truncate(filepath.Join(opts.CacheDir, s.infohash.String()+".data"), 39_000); err != nil {
 		t.Fatal(err)
 	}
 	files := mustLoad(t, rec.await(t, s.infohash))
 	if n, err := files[0].ReadAt(t.Context(), make([]byte, 40_000), 0); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("read of 40,000 bytes: %d bytes, %v; want an error that is not the end of the file", n, err)
+	}
+}
+
+// TestAwait keeps what was awaited while something else needs its room.
+func TestAwait(t *testing.T) {
+	s := newSample(t, "await", 1<<20, map[string][]byte{"x": randomBytes(8 << 20)})
+	rec := newRecorder()
+	opts := testOptions(t, rec, startPeer(t, s).addr)
+	opts.CacheLimit = 3<<20 + 64<<10
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.metainfo)
+	file := &mustLoad(t, rec.await(t, s.infohash))[0]
+	release, err := file.Await(t.Context(), 100, 10, "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for off := int64(1 << 20); off < 8<<20; off += 1 << 20 {
+		if _, err := file.ReadAt(t.Context(), make([]byte, 1000), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !file.Ready(100, 10) {
+		t.Error("what was awaited has gone")
+	}
+	release()
+	for off := int64(1 << 20); off < 8<<20; off += 1 << 20 {
+		if _, err := file.ReadAt(t.Context(), make([]byte, 1000), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if file.Ready(100, 10) {
+		t.Error("what nobody awaits any more is still there, though the cache holds three pieces only")
 	}
 }
 

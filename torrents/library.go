@@ -32,12 +32,16 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"shoal/torrents/cache"
 )
 
 // Options say what the library is to work with.
 type Options struct {
 	DataDir  string // records and metainfo; made if missing
 	CacheDir string // pieces; made if missing
+
+	CacheLimit int64 // of bytes on disk below CacheDir; 0 is all but a twentieth of the disk
 
 	Routes   []string // made if missing
 	Archives Archives // of new routes
@@ -75,6 +79,8 @@ type Shown struct {
 	FirstID  uint64 // file id of its top; enough of the following ones are its own
 	ModTime  time.Time
 	Changed  time.Time // when its route changed by it; zero while Open runs
+	// Cached returns how many bytes of it are in the cache.
+	Cached func() int64
 	// Load reads from the local disk what is inside.
 	Load func() ([]File, error)
 }
@@ -84,6 +90,7 @@ type Library struct {
 	opts  Options
 	log   *slog.Logger
 	lock  *flock.Flock
+	cache *cache.Cache
 	swarm *swarm
 
 	closing   chan struct{} // closed when Close begins
@@ -128,9 +135,18 @@ func Open(opts Options) (_ *Library, err error) {
 	if err := l.loadState(); err != nil {
 		return nil, err
 	}
+	if l.cache, err = cache.Open(cache.Options{Dir: opts.CacheDir, Limit: opts.CacheLimit, Logger: l.log}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.cache.Close())
+		}
+	}()
 	if err := l.loadEntries(); err != nil {
 		return nil, err
 	}
+	l.tidyCache()
 	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
 		return nil, err
 	}
@@ -147,6 +163,24 @@ func Open(opts Options) (_ *Library, err error) {
 		l.workers.Go(l.watching.run)
 	}
 	return l, nil
+}
+
+// tidyCache frees the cache of torrents that are not in the library, and says which cannot be read with its limit.
+func (l *Library) tidyCache() {
+	err := l.cache.Keep(func(key cache.Key) bool {
+		_, ok := l.entries[Infohash(key)]
+		return ok
+	})
+	if err != nil {
+		l.log.Warn("the cache of torrents that are not in the library cannot be freed", "err", err)
+	}
+	for _, e := range l.entries {
+		if g := e.rec.geometry(); e.rec.resolved() {
+			if err := l.checkFits(&g); err != nil {
+				l.log.Error("a torrent cannot be read", "torrent", e.ih, "name", e.rec.Name, "err", err)
+			}
+		}
+	}
 }
 
 // announceAll lets the watcher know of everything.
@@ -283,6 +317,7 @@ func (l *Library) announce(e *entry, changed time.Time) {
 		l.opts.Watcher.PutTorrent(Shown{
 			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, Size: rec.Size,
 			FirstID: rec.FirstID, ModTime: rec.ModTime, Changed: changed, Load: e.load,
+			Cached: func() int64 { return e.cachedBytes(0, rec.Size) },
 		})
 	}
 }
@@ -300,24 +335,18 @@ func (l *Library) Close() error {
 		for _, e := range l.list() {
 			err = errors.Join(err, e.end())
 		}
-		err = errors.Join(err, l.swarm.close(), l.lock.Close())
+		err = errors.Join(err, l.swarm.close(), l.cache.Close(), l.lock.Close())
 	})
 	return err
 }
 
-const (
-	// syncEvery is how much fetching a power cut may make us check again.
-	syncEvery = 30 * time.Second
-	// maxRest is how late a torrent may leave the swarm.
-	maxRest = 10 * time.Second
-)
+// maxRest is how late a torrent may leave the swarm.
+const maxRest = 10 * time.Second
 
-// tend lets torrents that nobody reads leave the swarm, and writes down what was fetched.
+// tend lets torrents that nobody reads leave the swarm.
 func (l *Library) tend() {
 	rest := time.NewTicker(max(min(l.opts.Idle/4, maxRest), time.Millisecond))
 	defer rest.Stop()
-	flush := time.NewTicker(syncEvery)
-	defer flush.Stop()
 	for {
 		var err error
 		select {
@@ -326,10 +355,6 @@ func (l *Library) tend() {
 		case now := <-rest.C:
 			for _, e := range l.list() {
 				err = errors.Join(err, e.rest(now.Add(-l.opts.Idle)))
-			}
-		case <-flush.C:
-			for _, e := range l.list() {
-				err = errors.Join(err, e.sync())
 			}
 		}
 		if err != nil {
@@ -440,4 +465,14 @@ func (l *Library) Torrent(ih Infohash) (Torrent, error) {
 		return Torrent{}, fmt.Errorf("torrent %s: %w", ih, ErrNotFound)
 	}
 	return e.describe(route), nil
+}
+
+// isClosed says whether c is closed, if nothing is ever sent on it.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -15,6 +15,10 @@ func (l *Library) AddMetainfo(route string, metainfo []byte) (Torrent, error) {
 	if err != nil {
 		return Torrent{}, err
 	}
+	g := m.geometry()
+	if err := l.checkFits(&g); err != nil {
+		return Torrent{}, inputErrorf("%v", err)
+	}
 	return l.add(route, torrentRecord{Infohash: m.Infohash, Added: l.now()}, m, metainfo)
 }
 
@@ -66,6 +70,7 @@ func (l *Library) add(route string, rec torrentRecord, m *Metainfo, metainfo []b
 	} else if err := l.settle(&rec, m, metainfo); err != nil {
 		return Torrent{}, err
 	}
+	l.cache.Find(rec.Infohash.key())
 	e := l.newEntry(rec)
 	l.mu.Lock()
 	l.entries[e.ih] = e
@@ -131,7 +136,7 @@ func (l *Library) remove(e *entry, dismissed bool) error {
 	delete(l.entries, e.ih)
 	l.mu.Unlock()
 	l.opts.Watcher.RemoveTorrent(e.ih, now)
-	err := errors.Join(e.end(), removeCached(l.opts.CacheDir, e.ih))
+	err := errors.Join(e.end(), l.cache.Remove(e.ih.key()))
 	if err != nil {
 		// It is gone from the library all the same.
 		l.log.Warn("the cache of a removed torrent could not be freed", "torrent", e.ih, "err", err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"shoal/torrents/cache"
 )
 
 func TestMain(m *testing.M) {
@@ -432,28 +434,44 @@ func TestKilledWhileFetching(t *testing.T) {
 	if err := os.MkdirAll(opts.CacheDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cache, err := openPieces(opts.CacheDir, m.Infohash, m)
+	store, err := cache.Open(cache.Options{Dir: opts.CacheDir, Limit: opts.CacheLimit, Logger: opts.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
+	pieces, err := store.Open(m.Infohash.key(), m.geometry(), newPieceHashes(m).verify)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces.Want(cache.Span{First: 0, Last: 4}, cache.Now, 1, 0)
 	for i := range 5 {
 		piece := slices.Clone(s.files["x"][i<<14 : (i+1)<<14])
 		if i == 4 {
 			piece[100] ^= 1
 		}
-		if _, err := (cachePiece{cache, i}).WriteAt(piece, 0); err != nil {
+		if _, err := pieces.WriteAt(i, piece, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := cache.setVerified(i); err != nil {
+		if err := pieces.Verified(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// As a killed process does: without sync.
-	if err := errors.Join(cache.data.Close(), cache.states.Close()); err != nil {
+	// As a killed process leaves it.
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(opts.CacheDir)); err != nil {
 		t.Fatal(err)
 	}
-	l := mustOpen(t, opts)
-	mustAdd(t, l, "r", s.metainfo)
+	if err := errors.Join(pieces.Close(), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	first := mustOpen(t, opts)
+	mustAdd(t, first, "r", s.metainfo)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opts.CacheDir = killed
+	rec = newRecorder()
+	opts.Watcher = rec
+	mustOpen(t, opts)
 	readFiles(t, rec.await(t, s.infohash), s.files)
 	if got, want := p.uploaded(), int64(6*16<<10); got != want {
 		t.Errorf("the peer sent %d bytes, want %d: what was whole is not fetched again", got, want)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/anacrolix/torrent"
+
+	"shoal/torrents/cache"
 )
 
 // member is a torrent in the swarm.
@@ -14,10 +16,12 @@ type member struct {
 	t       *torrent.Torrent
 	private bool // known to be
 
-	// nudge makes the wishes of those who wait again. When a peer rejects all that it was asked for,
-	// anacrolix/torrent v1.62.0 may ask it for nothing more until a wish changes: seen with
-	// Transmission 3.00, as the only peer.
-	nudge func()
+	// pieces is where its data is; nil for a magnet. What is wanted of them is told to the engine by a goroutine of its own, as
+	// the engine may be busy with any torrent.
+	pieces  *cache.Pieces
+	renew   chan struct{} // of capacity 1: see nudge
+	stop    chan struct{} // ends telling
+	telling sync.WaitGroup
 
 	broken    chan struct{} // closed when the cache cannot be written
 	breakOnce sync.Once
@@ -56,14 +60,103 @@ func (m *member) leave() {
 	delete(m.swarm.members, m)
 	m.swarm.mu.Unlock()
 	m.mu.Lock()
+	again := m.left
 	m.left = true
 	stops := m.stopAnnounce
 	m.stopAnnounce = nil
 	m.mu.Unlock()
+	if again {
+		return
+	}
+	if m.pieces != nil {
+		m.pieces.Fetch(false)
+	}
+	close(m.stop)
+	m.telling.Wait()
 	for _, stop := range stops {
 		stop()
 	}
 	m.t.Drop()
+}
+
+// tell tells the engine what is wanted, and what has come and gone without it.
+func (m *member) tell() {
+	asked := make(map[int]cache.Urgency)
+	// When wishes were withdrawn last that the engine may have asked a peer for.
+	var withdrawn time.Time
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-m.renew:
+			for piece, u := range asked {
+				if u == cache.Now {
+					m.want(piece, cache.None)
+					m.want(piece, u)
+				}
+			}
+		case <-m.pieces.Changed():
+			changes := m.pieces.Changes()
+			seek := false
+			for _, c := range changes {
+				switch before := asked[c.Piece]; {
+				case before == cache.Ahead && c.Urgency == cache.None && m.pieces.State(c.Piece) != cache.Present:
+					withdrawn = time.Now()
+				case before == cache.None && c.Urgency == cache.Now:
+					seek = true
+				}
+			}
+			m.apply(changes, asked)
+			if seek && time.Since(withdrawn) < seekTime && m.pieces.Len() <= maxTakeBack {
+				withdrawn = time.Time{}
+				m.takeBack()
+			}
+		}
+	}
+}
+
+const (
+	// seekTime is how long after he has given up his read-ahead a reader is taken to have gone on elsewhere.
+	seekTime = time.Second
+	// maxTakeBack is for how many pieces it is worth while to take back requests: the engine looks at each.
+	maxTakeBack = 1 << 16
+)
+
+// takeBack takes back all that peers were asked for, so that what a reader wants who has gone on elsewhere does not come after
+// megabytes of what he does not want any more: anacrolix/torrent v1.62.0 neither takes back requests of pieces that nobody wants,
+// nor makes new ones before all that were made have been answered. What is wanted still is asked for again.
+func (m *member) takeBack() {
+	if m.isBroken() {
+		return
+	}
+	m.t.DisallowDataDownload()
+	m.t.AllowDataDownload()
+}
+
+// apply tells the engine of changes. asked is what it was told before.
+func (m *member) apply(changes []cache.Change, asked map[int]cache.Urgency) {
+	for _, c := range changes {
+		if c.Recheck {
+			m.t.Piece(c.Piece).UpdateCompletion()
+		}
+		if asked[c.Piece] == c.Urgency {
+			continue
+		}
+		m.want(c.Piece, c.Urgency)
+		if asked[c.Piece] = c.Urgency; c.Urgency == cache.None {
+			delete(asked, c.Piece)
+		}
+	}
+}
+
+// nudge makes the wishes of those who wait again. When a peer rejects all that it was asked for,
+// anacrolix/torrent v1.62.0 may ask it for nothing more until a wish changes: seen with
+// Transmission 3.00, as the only peer.
+func (m *member) nudge() {
+	select {
+	case m.renew <- struct{}{}:
+	default:
+	}
 }
 
 // look samples the rates, finds peers, and gets a torrent going again that receives nothing.
@@ -152,12 +245,12 @@ func (m *member) lastReceived() time.Time {
 }
 
 // want sets how urgent a piece is.
-func (m *member) want(piece int, u urgency) {
+func (m *member) want(piece int, u cache.Urgency) {
 	priority := torrent.PiecePriorityNone
 	switch u {
-	case urgencyAhead:
+	case cache.Ahead:
 		priority = torrent.PiecePriorityReadahead
-	case urgencyNow:
+	case cache.Now:
 		priority = torrent.PiecePriorityNow
 	}
 	m.t.Piece(piece).SetPriority(priority)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/anacrolix/torrent/bencode"
 	"github.com/anacrolix/torrent/metainfo"
+
+	"shoal/torrents/cache"
 )
 
 const (
@@ -40,9 +42,11 @@ type Metainfo struct {
 
 	pieceLength int64
 	pieces      int
-	places      int // files in the metainfo, with those that are not shown
+	length      int64 // in its own order, padding included, in bytes
+	places      int   // files in the metainfo, with those that are not shown
 	folders     int
 	raw         *metainfo.MetaInfo
+	info        *metainfo.Info
 }
 
 // MetaFile is one file of a torrent.
@@ -79,7 +83,7 @@ func ParseMetainfo(b []byte) (_ *Metainfo, err error) {
 	if err != nil {
 		return nil, inputErrorf("the torrent's info dictionary cannot be read: %v", err)
 	}
-	m := &Metainfo{raw: raw, pieceLength: info.PieceLength, Private: info.Private != nil && *info.Private}
+	m := &Metainfo{raw: raw, info: &info, pieceLength: info.PieceLength, Private: info.Private != nil && *info.Private}
 	if err := m.readFiles(&info); err != nil {
 		return nil, err
 	}
@@ -194,8 +198,47 @@ func (m *Metainfo) countPieces(info *metainfo.Info, files []rawFile) error {
 	if info.HasV1() && (len(info.Pieces)%20 != 0 || int64(len(info.Pieces)/20) != pieces) {
 		return inputErrorf("the torrent has %d bytes of piece hashes for %d pieces", len(info.Pieces), pieces)
 	}
-	m.pieces = int(pieces)
+	m.pieces, m.length = int(pieces), end
+	if info.HasV1() {
+		// Padding may follow the last file.
+		for _, f := range info.Files {
+			end -= f.Length
+		}
+		if len(info.Files) > 0 && end < 0 {
+			m.length -= end
+		}
+		m.length = min(m.length, pieces*m.pieceLength)
+	}
 	return nil
+}
+
+const (
+	// edgeLength is how much of a file's beginning, and of its end, scanners of libraries read.
+	edgeLength = 1 << 20
+	// edgeFile is how large a file has to be for that to be worth keeping apart.
+	edgeFile = 16 << 20
+)
+
+// geometry says how the torrent lies in the cache.
+func (m *Metainfo) geometry() cache.Geometry {
+	g := cache.Geometry{PieceLength: m.pieceLength, Pieces: m.pieces, Size: m.length}
+	for _, f := range m.Files {
+		if f.Size >= edgeFile {
+			g.Edges = append(g.Edges, m.span(&f, 0, edgeLength), m.span(&f, f.Size-edgeLength, edgeLength))
+		}
+	}
+	return g
+}
+
+// span returns the pieces that hold the n bytes at off of a file.
+func (m *Metainfo) span(f *MetaFile, off, n int64) cache.Span {
+	if n <= 0 {
+		return cache.Span{First: 0, Last: -1}
+	}
+	return cache.Span{
+		First: int((f.Offset + off) / m.pieceLength),
+		Last:  int((f.Offset + off + n - 1) / m.pieceLength),
+	}
 }
 
 // ids returns how many file ids the torrent needs: for its top, files and folders.

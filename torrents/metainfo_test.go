@@ -1,14 +1,11 @@
 package torrents
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -17,6 +14,8 @@ import (
 	"github.com/anacrolix/torrent/bencode"
 	"github.com/anacrolix/torrent/merkle"
 	"github.com/anacrolix/torrent/metainfo"
+
+	"shoal/torrents/cache"
 )
 
 // dict is a bencode dictionary.
@@ -342,23 +341,27 @@ func FuzzJoin(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { _ = s.close() })
+	store, err := cache.Open(cache.Options{Dir: f.TempDir(), Limit: 1 << 40, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _, _ = s.close(), store.Close() })
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseMetainfo(b)
 		if err != nil || m.pieces > 10_000 {
 			return
 		}
-		p, err := openPieces(t.TempDir(), m.Infohash, m)
+		p, err := store.Open(m.Infohash.key(), m.geometry(), newPieceHashes(m).verify)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = p.close() }() // in a folder that is about to go
-		member, err := s.join(m, p, func() {})
+		defer func() { _ = p.Close() }() // in a folder that is about to go
+		member, err := s.join(m, p)
 		if err != nil {
 			return
 		}
 		for piece := range min(m.pieces, 10) {
-			member.want(piece, urgencyNow)
+			member.want(piece, cache.Now)
 		}
 		member.leave()
 	})
@@ -392,39 +395,6 @@ func FuzzScanBencode(f *testing.F) {
 		var v any
 		if decodeErr := bencode.Unmarshal(b, &v); decodeErr == nil && err != nil {
 			t.Errorf("%q decodes, but the scanner says: %v", b, err)
-		}
-	})
-}
-
-// FuzzPieces opens a cache with any content in the states file.
-func FuzzPieces(f *testing.F) {
-	f.Add([]byte{})
-	f.Add([]byte(piecesHeader + "\x00\x01\x02"))
-	f.Add([]byte(piecesHeader + "\x03\xff\x02\x02"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		dir := t.TempDir()
-		m := &Metainfo{pieceLength: 4, pieces: 3}
-		if err := os.WriteFile(piecesPath(dir, m.Infohash), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, m.Infohash.String()+".data"), bytes.Repeat([]byte("x"), 12), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		p, err := openPieces(dir, m.Infohash, m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		count := 0
-		for i := range 3 {
-			if verified, known := p.state(i); verified && known {
-				count++
-			}
-		}
-		if p.verified() != count {
-			t.Errorf("%d pieces are verified, counted as %d", count, p.verified())
-		}
-		if err := p.close(); err != nil {
-			t.Error(err)
 		}
 	})
 }

@@ -185,7 +185,7 @@ func testOptions(t testing.TB, w Watcher, peers ...string) Options {
 	return Options{
 		DataDir: filepath.Join(dir, "data"), CacheDir: filepath.Join(dir, "cache"),
 		Routes: []string{"r"}, Archives: ArchivesFolder,
-		ReadGiveUp: time.Minute, Idle: time.Minute,
+		CacheLimit: 1 << 30, ReadGiveUp: time.Minute, Idle: time.Minute,
 		Swarm:   SwarmOptions{Addr: "127.0.0.1:0", TCP: true, Seed: true, MaxPeers: 10, Peers: peers},
 		Watcher: w, Logger: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"shoal/torrents/cache"
 )
 
 // The library on disk, below Options.DataDir:
@@ -56,6 +58,7 @@ type torrentRecord struct {
 	ModTime     time.Time `json:"mtime,omitzero"`
 	PieceLength int64     `json:"piece_length,omitempty"` // in bytes
 	Pieces      int       `json:"pieces,omitempty"`
+	Length      int64     `json:"length,omitempty"`         // of all pieces, in bytes; not there in records of format 1
 	Metainfo    int64     `json:"metainfo_bytes,omitempty"` // size of the .torrent file
 	IDs         uint64    `json:"ids,omitempty"`            // how many file ids from FirstID on are its own
 }
@@ -70,12 +73,21 @@ func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
 	r.Size = m.Size
 	r.Files = len(m.Files)
 	r.PieceLength = m.pieceLength
-	r.Pieces = m.pieces
+	r.Pieces, r.Length = m.pieces, m.length
 	r.Metainfo = int64(metainfoBytes)
 	r.ModTime = m.Created
 	if r.ModTime.IsZero() {
 		r.ModTime = r.Added
 	}
+}
+
+// geometry says how the torrent lies in the cache, without what only the metainfo knows.
+func (r *torrentRecord) geometry() cache.Geometry {
+	length := r.Length
+	if length == 0 {
+		length = int64(r.Pieces) * r.PieceLength
+	}
+	return cache.Geometry{PieceLength: r.PieceLength, Pieces: r.Pieces, Size: length}
 }
 
 func (l *Library) recordPath(ih Infohash) string {

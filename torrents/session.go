@@ -1,28 +1,27 @@
 package torrents
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"shoal/torrents/cache"
 )
 
 // session is a torrent that is being read.
 type session struct {
 	meta     *Metainfo
-	pieces   *pieces
-	demand   demand
+	pieces   *cache.Pieces
 	patience patience
 
 	// damaged says that the cache could not be read where it should have been.
 	damaged atomic.Bool
 
 	mu      sync.Mutex
-	member  *member            // nil until a piece had to be fetched
-	streams map[int]*stream    // by place of the file in the metainfo
-	held    map[int]span       // what each stream has asked for ahead
-	soon    map[*MetaFile]span // what follow will ask for
-	closed  bool
-
-	following sync.WaitGroup // the goroutine that works off soon, if any
+	member  *member          // nil until a piece had to be fetched
+	streams map[int]*streams // by place of the file in the metainfo
 }
 
 func (s *session) joined() *member {
@@ -32,89 +31,130 @@ func (s *session) joined() *member {
 }
 
 func (s *session) close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.following.Wait()
 	if m := s.joined(); m != nil {
 		m.leave()
 	}
-	return s.pieces.close()
+	return s.pieces.Close()
 }
 
-// advance takes a read of n bytes at off of a file, and says which pieces to fetch ahead of the
-// next one.
-func (s *session) advance(f *MetaFile, off, n int64) span {
+// advance lets the read-ahead follow a read of n bytes at off of a file. It waits for nobody: the engine is told later.
+// reader is who waits for the data, and empty if it is there.
+func (s *session) advance(f *MetaFile, off, n int64, reader string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st, ok := s.streams[f.Index]
+	l, ok := s.streams[f.Index]
 	if !ok {
-		st = &stream{}
-		s.streams[f.Index] = st
+		l = &streams{}
+		s.streams[f.Index] = l
 	}
-	ahead := st.advance(off, n, s.pieces.length)
-	// No further than the file: whoever reads one file of a folder has not asked for the next.
-	end := min(st.end+ahead, f.Size)
-	if end <= st.end {
-		return span{0, -1}
+	st, ended := l.read(off, n, s.meta.pieceLength, time.Now())
+	for _, other := range ended {
+		s.hold(other, cache.Span{First: 0, Last: -1})
 	}
-	return span{s.piece(f, st.end), s.piece(f, end-1)}
-}
-
-// readAhead replaces what the stream of a file wants ahead.
-func (s *session) readAhead(f *MetaFile, next span) {
-	s.mu.Lock()
-	old, ok := s.held[f.Index]
-	if !ok {
-		old = span{0, -1}
-	}
-	s.held[f.Index] = next
-	s.mu.Unlock()
-	for piece := next.first; piece <= next.last; piece++ {
-		if !old.contains(piece) {
-			s.demand.add(piece, urgencyAhead, 1)
+	if reader != "" {
+		st.reader = reader
+		if st.reads == 1 {
+			s.pause(l, st)
 		}
 	}
-	for piece := old.first; piece <= old.last; piece++ {
-		if !next.contains(piece) {
-			s.demand.add(piece, urgencyAhead, -1)
-		}
-	}
-}
-
-// readAheadSoon is readAhead for whoever must not wait for the engine, which may be busy with any torrent:
-// it is done beside. Without a place in the swarm it does nothing.
-func (s *session) readAheadSoon(f *MetaFile, next span) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old, held := s.held[f.Index]
-	if s.member == nil || s.closed || held && s.soon == nil && old == next {
+	if s.member == nil {
 		return
 	}
-	if s.soon == nil {
-		s.soon = make(map[*MetaFile]span)
-		s.following.Go(s.follow)
-	}
-	s.soon[f] = next
+	// No further than the file: whoever reads one file of a folder has not asked for the next.
+	s.hold(st, s.meta.span(f, st.end, min(st.window, f.Size-st.end)))
 }
 
-// follow asks for what readAheadSoon was told, until there is nothing more.
-func (s *session) follow() {
-	for {
-		s.mu.Lock()
-		todo := s.soon
-		if len(todo) == 0 {
-			s.soon = nil // the next one starts anew
-			s.mu.Unlock()
-			return
-		}
-		s.soon = make(map[*MetaFile]span)
-		s.mu.Unlock()
-		for f, next := range todo {
-			s.readAhead(f, next)
+// pause lets go of what a reader's other streams of a file want ahead: he has gone on elsewhere, and waits for that. Should he come
+// back, they go on. It needs s.mu.
+func (s *session) pause(l *streams, at *stream) {
+	for _, other := range l.list {
+		if other != at && other.reader == at.reader {
+			s.hold(other, cache.Span{First: 0, Last: -1})
 		}
 	}
 }
 
-// piece returns the piece that holds the byte at off of a file.
-func (s *session) piece(f *MetaFile, off int64) int { return int((f.Offset + off) / s.pieces.length) }
+// hold replaces what a stream wants ahead. It needs s.mu.
+func (s *session) hold(st *stream, next cache.Span) {
+	old := st.held
+	st.held = next
+	if next.Len() == 0 || old.Len() == 0 || next.First > old.Last || old.First > next.Last {
+		s.pieces.Want(next, cache.Ahead, 1, 0)
+		s.pieces.Want(old, cache.Ahead, -1, 0)
+		return
+	}
+	part := func(first, last, n int) { s.pieces.Want(cache.Span{First: first, Last: last}, cache.Ahead, n, 0) }
+	part(next.First, old.First-1, 1)
+	part(old.Last+1, next.Last, 1)
+	part(old.First, next.First-1, -1)
+	part(next.Last+1, old.Last, -1)
+}
+
+// rest ends the streams that nobody has read on since before.
+func (s *session) rest(before time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for index, l := range s.streams {
+		for _, st := range l.idle(before) {
+			s.hold(st, cache.Span{First: 0, Last: -1})
+		}
+		if len(l.list) == 0 {
+			delete(s.streams, index)
+		}
+	}
+}
+
+// gone ends the streams of a reader of a file, who has hung up.
+func (s *session) gone(f *MetaFile, reader string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.streams[f.Index]
+	if !ok || reader == "" {
+		return
+	}
+	for _, st := range l.of(reader) {
+		s.hold(st, cache.Span{First: 0, Last: -1})
+	}
+}
+
+// tickets numbers those who wait, in the order in which they came.
+var tickets atomic.Uint32
+
+// wait returns when all the pieces are present, and keeps them so until release is called. m is the torrent's place in the swarm.
+func (e *entry) wait(ctx context.Context, s *session, m *member, span cache.Span) (release func(), err error) {
+	ticket := tickets.Add(1)
+	s.pieces.Want(span, cache.Now, 1, ticket)
+	defer s.pieces.Want(span, cache.Now, -1, ticket)
+	s.patience.begin(time.Now())
+	var gaveUp bool
+	defer func() { s.patience.end(time.Now(), gaveUp) }()
+	check := time.NewTicker(s.patience.interval())
+	defer check.Stop()
+	for !s.pieces.Hold(span) {
+		piece := s.missing(span)
+		select {
+		case <-s.pieces.Done(piece):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-e.ctx.Done():
+			return nil, e.ended()
+		case <-m.broken:
+			return nil, fmt.Errorf("write the cache: %w", m.cause)
+		case now := <-check.C:
+			if gaveUp = s.patience.over(now, m.lastReceived()); gaveUp {
+				return nil, fmt.Errorf("torrent %s, piece %d: %w", e.ih, piece, ErrGaveUp)
+			}
+		}
+	}
+	return func() { s.pieces.Release(span) }, nil
+}
+
+// missing returns the first piece of a span that is not present.
+func (s *session) missing(span cache.Span) int {
+	for piece := span.First; piece < span.Last; piece++ {
+		if s.pieces.State(piece) != cache.Present {
+			return piece
+		}
+	}
+	return span.Last
+}

@@ -55,9 +55,12 @@ func (e *entry) describe(route string) Torrent {
 	if m != nil {
 		t.Activity = m.activity()
 	}
-	switch {
+	g := e.rec.geometry()
+	switch fits := e.lib.checkFits(&g); {
 	case e.failure != "":
 		t.State = StateFailed
+	case e.rec.resolved() && fits != nil:
+		t.State, t.Reason = StateFailed, fits.Error()
 	case !e.rec.resolved():
 		t.State, t.Reason = StateMetadata, "looking for the metadata in the swarm"
 	case cached == e.rec.Pieces:
@@ -70,15 +73,12 @@ func (e *entry) describe(route string) Torrent {
 	return t
 }
 
-// cachedPieces needs e.mu. Once after the start it reads the torrent's small .pieces file.
+// cachedPieces needs e.mu. Once after the start it reads the torrent's small .pieces file, if it has one.
 func (e *entry) cachedPieces() int {
-	switch {
-	case e.session != nil:
-		return e.session.pieces.verified()
-	case !e.rec.resolved():
-		return 0
-	case e.cached == unknownCount:
-		e.cached = countCached(e.lib.opts.CacheDir, e.ih, e.rec.Pieces)
+	n, known := e.tally.Pieces()
+	if !known && e.rec.resolved() {
+		g := e.rec.geometry()
+		n, _ = e.lib.cache.Have(e.ih.key(), &g, 0, 0)
 	}
-	return e.cached
+	return n
 }

@@ -3,9 +3,12 @@ package torrents
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/storage"
+
+	"shoal/torrents/cache"
 )
 
 // noStorage is for torrents without one of their own: magnets, which store nothing.
@@ -15,33 +18,42 @@ func (noStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (st
 	return storage.TorrentImpl{}, errors.New("a magnet has no storage")
 }
 
-// cacheStorage lets the client keep a torrent in its pieces.
-type cacheStorage struct{ p *pieces }
+// cacheStorage lets the client keep a torrent in the cache.
+type cacheStorage struct{ p *cache.Pieces }
 
 func (s cacheStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
 	return storage.TorrentImpl{
-		Piece: func(p metainfo.Piece) storage.PieceImpl { return cachePiece{s.p, p.Index()} },
+		Piece: func(p metainfo.Piece) storage.PieceImpl { return cachePiece{s.p, p.Index(), p.Length()} },
 		Close: func() error { return nil }, // the torrent's owner closes the pieces, not the client
 	}, nil
 }
 
+// cachePiece is a piece as the client knows it.
 type cachePiece struct {
-	p     *pieces
-	index int
+	p      *cache.Pieces
+	index  int
+	length int64 // without padding
 }
 
-func (c cachePiece) ReadAt(b []byte, off int64) (int, error) {
-	return c.p.data.ReadAt(b, int64(c.index)*c.p.length+off)
+var _ io.WriterTo = cachePiece{}
+
+// ReadAt is for sending data to peers.
+func (c cachePiece) ReadAt(b []byte, off int64) (int, error) { return c.p.ReadAt(c.index, b, off) }
+
+func (c cachePiece) WriteAt(b []byte, off int64) (int, error) { return c.p.WriteAt(c.index, b, off) }
+
+// WriteTo is for hashing.
+func (c cachePiece) WriteTo(w io.Writer) (int64, error) { return c.p.Hash(c.index, w, c.length) }
+
+func (c cachePiece) MarkComplete() error { return c.p.Verified(c.index) }
+
+func (c cachePiece) MarkNotComplete() error {
+	c.p.Reset(c.index)
+	return nil
 }
 
-func (c cachePiece) WriteAt(b []byte, off int64) (int, error) {
-	return c.p.data.WriteAt(b, int64(c.index)*c.p.length+off)
-}
-
-func (c cachePiece) MarkComplete() error    { return c.p.setVerified(c.index) }
-func (c cachePiece) MarkNotComplete() error { return c.p.setMissing(c.index) }
-
+// Completion never lets the client check anything by itself: what has to be checked is not complete for it until
+// that is done.
 func (c cachePiece) Completion() storage.Completion {
-	verified, known := c.p.state(c.index)
-	return storage.Completion{Ok: known, Complete: verified}
+	return storage.Completion{Ok: true, Complete: c.p.State(c.index) == cache.Present}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/anacrolix/torrent"
 	"github.com/anacrolix/torrent/types/infohash"
 	infohash_v2 "github.com/anacrolix/torrent/types/infohash-v2"
+
+	"shoal/torrents/cache"
 )
 
 // SwarmOptions are the settings of the BitTorrent client.
@@ -148,12 +150,15 @@ func (s *swarm) list() []*member {
 // errMember is returned for a torrent that is in the swarm already.
 var errMember = errors.New("the torrent is in the swarm already")
 
-func (s *swarm) add(opts torrent.AddTorrentOpts, private bool, nudge func()) (*member, error) {
+func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) {
 	t, isNew := s.client.AddTorrentOpt(opts)
 	if !isNew {
 		return nil, errMember
 	}
-	m := &member{swarm: s, t: t, private: private, nudge: nudge, broken: make(chan struct{}), lastSample: time.Now()}
+	m := &member{
+		swarm: s, t: t, private: private, lastSample: time.Now(),
+		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}),
+	}
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
 	s.members[m] = struct{}{}
@@ -161,9 +166,8 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool, nudge func()) (*m
 	return m, nil
 }
 
-// join makes a torrent a member whose data is in p. It does not wait for peers. nudge is called when
-// nothing comes, and has to make the wishes for pieces again.
-func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
+// join makes a torrent a member whose data is in p. It does not wait for peers.
+func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	opts := torrent.AddTorrentOpts{
 		Storage:     cacheStorage{p},
 		InfoBytes:   meta.raw.InfoBytes,
@@ -174,7 +178,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 	} else {
 		opts.InfoHashV2.Set(infohash_v2.T(sha256.Sum256(meta.raw.InfoBytes)))
 	}
-	m, err := s.add(opts, meta.Private, nudge)
+	m, err := s.add(opts, meta.Private)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +188,9 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
+	m.pieces = p
+	p.Fetch(true)
+	m.telling.Go(m.tell)
 	m.t.AddTrackers(meta.trackers())
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
@@ -200,7 +207,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	if link.v2 == nil || Infohash(link.v2[:len(link.infohash)]) != link.infohash {
 		opts.InfoHash = infohash.T(link.infohash)
 	}
-	m, err := s.add(opts, false, func() {})
+	m, err := s.add(opts, false)
 	if err != nil {
 		return nil, err
 	}

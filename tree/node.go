@@ -14,8 +14,9 @@ type Content interface {
 	// Ready says, without waiting, whether the n bytes at off (as far as the file has them) can be
 	// read at once.
 	Ready(off int64, n int) bool
-	// Await returns nil when they can. The error is the cause of ctx, or why they never will.
-	Await(ctx context.Context, off int64, n int) error
+	// Await returns when they can, and keeps them so until release is called, once. The error is the cause of
+	// ctx, or why they never will.
+	Await(ctx context.Context, off int64, n int) (release func(), err error)
 	// ReadAt is io.ReaderAt with a context: it fills p from off, waits for what is not there yet (not
 	// at all if ctx has ended), and returns io.EOF with fewer bytes at the end of the file. It never
 	// returns bytes of another file, nor bytes that were not verified.
@@ -31,6 +32,12 @@ type Filed interface {
 	Extent(off int64, n int) (file *os.File, at int64, done func(error), ok bool)
 }
 
+// Counted is Content that knows how much of it is there.
+type Counted interface {
+	// Cached returns the number of bytes that can be read at once. It is quick.
+	Cached() int64
+}
+
 // Node is the identity of a folder or file: it is comparable, small, and stays good while what it
 // stands for exists. The zero Node is not valid.
 type Node struct {
@@ -44,6 +51,7 @@ type Node struct {
 type Attr struct {
 	Mode    fs.FileMode // with fs.ModeDir for a folder; nobody may write
 	Size    int64       // in bytes; 0 for a folder
+	Used    int64       // of Size, the bytes that can be read at once: what du shows
 	FileID  uint64      // unique in the tree, and kept for ever
 	ModTime time.Time   // constant for what is inside a route
 }

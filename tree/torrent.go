@@ -23,7 +23,8 @@ type torrent struct {
 	name  string // guarded by Tree.mu
 	route *route // guarded by Tree.mu
 
-	loading  sync.Mutex // held over files(), which reads the local disk and nothing else
+	loading  sync.Mutex   // held over files(), which reads the local disk and nothing else
+	cached   func() int64 // of a file; may be nil
 	files    func() ([]File, error)
 	failure  error                  // of the last files(); guarded by loading
 	failedAt time.Time              // likewise
@@ -60,6 +61,7 @@ func newTorrent(n Torrent) *torrent {
 		size:     n.Size,
 		mtime:    n.ModTime,
 		firstID:  n.FirstID,
+		cached:   n.Cached,
 		files:    n.Files,
 	}
 }
@@ -202,7 +204,7 @@ func (in *inside) noteFile(index int, node int32) {
 }
 
 func (t *torrent) stat(inner int32, a *Attr) {
-	a.Mode, a.Size, a.FileID, a.ModTime = fileMode, t.size, t.firstID, t.mtime
+	*a = Attr{Mode: fileMode, Size: t.size, FileID: t.firstID, ModTime: t.mtime}
 	switch {
 	case inner != 0:
 		in := t.inside.Load()
@@ -210,9 +212,13 @@ func (t *torrent) stat(inner int32, a *Attr) {
 		a.Size, a.FileID = n.size, t.firstID+in.fileID(n)
 		if n.isDir() {
 			a.Mode = dirMode
+		} else if c, ok := n.content.(Counted); ok {
+			a.Used = c.Cached()
 		}
 	case !t.isFile:
 		a.Mode, a.Size = dirMode, 0
+	case t.cached != nil:
+		a.Used = t.cached()
 	}
 }
 

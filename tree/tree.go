@@ -75,6 +75,8 @@ type Torrent struct {
 	ModTime  time.Time // of everything inside
 	FirstID  uint64    // file id of its top; those after it belong to what is inside
 
+	// Cached returns how many bytes of it are there, when IsFile. It must be quick, and may be nil.
+	Cached func() int64
 	// Files lists what is inside, in any order. It is called when somebody first looks, again some
 	// time after an error, and never twice at a time. It may read the local disk but must not wait for peers.
 	Files func() ([]File, error)

@@ -25,7 +25,7 @@ var epoch = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 // text is Content that is there at once.
 type text string
 
-func (text) Await(context.Context, int64, int) error { return nil }
+func (text) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
 
 func (s text) Ready(int64, int) bool { return true }
 

@@ -36,7 +36,7 @@ const prefix = "SHOAL_"
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"./data"`
 	CacheDir   string   `env:"CACHE_DIR"` // $DATA_DIR/cache if empty
-	CacheLimit byteSize `env:"CACHE_LIMIT" envDefault:"20GiB" later:"warn"`
+	CacheLimit byteSize `env:"CACHE_LIMIT" envDefault:"20GiB"`
 
 	NFSAddr     string         `env:"NFS_ADDR" envDefault:":2049"`
 	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111"`

@@ -28,7 +28,7 @@ type content string
 
 func (content) Ready(int64, int) bool { return true }
 
-func (content) Await(context.Context, int64, int) error { return nil }
+func (content) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
 
 func (c content) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return strings.NewReader(string(c)).ReadAt(p, off)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -33,6 +34,7 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 		Size:     s.Size,
 		ModTime:  s.ModTime,
 		FirstID:  s.FirstID,
+		Cached:   s.Cached,
 		Files:    func() ([]tree.File, error) { return inside(s.Load) },
 	}, s.Changed)
 	if err != nil {
@@ -52,7 +54,16 @@ func inside(load func() ([]torrents.File, error)) ([]tree.File, error) {
 	files := make([]tree.File, len(list))
 	for i := range list {
 		f := &list[i]
-		files[i] = tree.File{Path: f.Path, Size: f.Size, Index: f.Index, Content: f}
+		files[i] = tree.File{Path: f.Path, Size: f.Size, Index: f.Index, Content: fileContent{f}}
 	}
 	return files, nil
+}
+
+// fileContent is a file of a torrent as the tree has it.
+type fileContent struct{ *torrents.File }
+
+var _ tree.Filed = fileContent{}
+
+func (c fileContent) Await(ctx context.Context, off int64, n int) (release func(), err error) {
+	return c.File.Await(ctx, off, n, string(tree.ReaderOf(ctx)))
 }

@@ -61,6 +61,7 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 	return torrents.Options{
 		DataDir:    cfg.DataDir,
 		CacheDir:   cfg.CacheDir,
+		CacheLimit: int64(cfg.CacheLimit),
 		Routes:     cfg.Routes,
 		Archives:   cfg.Archives,
 		Watch:      torrents.WatchOptions{Dir: cfg.WatchDir},

@@ -19,6 +19,10 @@ const (
 	// dirSize is that of a folder: some clients take one of 0 bytes for empty.
 	dirSize = 4096
 
+	// leastUsed is what a file with data takes at least, in bytes: GNU tar does not read one that takes nothing, and
+	// keeps zeros instead (--sparse).
+	leastUsed = 512
+
 	attrSize = 84 // of fattr3, in bytes
 )
 
@@ -34,16 +38,16 @@ func appendAttr(b []byte, n tree.Node) []byte {
 // putAttr puts a node's fattr3 (RFC 1813, section 2.6) into f.
 func putAttr(f []byte, a *tree.Attr) {
 	_ = f[attrSize-1]
-	kind, links, size := uint32(typeFile), uint32(1), uint64(a.Size)
+	kind, links, size, used := uint32(typeFile), uint32(1), uint64(a.Size), uint64(a.Used)
 	if a.Mode.IsDir() {
-		kind, links, size = typeDir, 2, dirSize
+		kind, links, size, used = typeDir, 2, dirSize, dirSize
 	}
 	put32, put64 := binary.BigEndian.PutUint32, binary.BigEndian.PutUint64
 	put32(f[0:], kind)
 	put32(f[4:], uint32(a.Mode.Perm()))
 	put32(f[8:], links)
 	put64(f[12:], 0) // owner and group: root
-	putSize(f, size)
+	putSize(f, size, used)
 	put64(f[36:], 0) // no device
 	put64(f[44:], fsid)
 	putFileID(f, a.FileID)
@@ -54,9 +58,12 @@ func putAttr(f []byte, a *tree.Attr) {
 	put64(f[76:], changed)
 }
 
-func putSize(f []byte, size uint64) {
+func putSize(f []byte, size, used uint64) {
+	if size > 0 {
+		used = max(used, leastUsed)
+	}
 	binary.BigEndian.PutUint64(f[20:], size)
-	binary.BigEndian.PutUint64(f[28:], size) // used
+	binary.BigEndian.PutUint64(f[28:], used)
 }
 
 func putFileID(f []byte, id uint64) { binary.BigEndian.PutUint64(f[52:], id) }

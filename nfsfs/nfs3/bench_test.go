@@ -13,7 +13,7 @@ import (
 type nothing struct{}
 
 func (nothing) Ready(int64, int) bool                                    { return true }
-func (nothing) Await(context.Context, int64, int) error                  { return nil }
+func (nothing) Await(context.Context, int64, int) (func(), error)        { return func() {}, nil }
 func (nothing) ReadAt(_ context.Context, p []byte, _ int64) (int, error) { return len(p), nil }
 
 // wide returns a tree with a torrent of n files.

@@ -168,7 +168,7 @@ func (p *page) putAttr(f []byte, a *tree.Attr) {
 	}
 	copy(f[:attrSize], p.stamp[:])
 	if !a.Mode.IsDir() {
-		putSize(f, uint64(a.Size))
+		putSize(f, uint64(a.Size), uint64(a.Used))
 	}
 	putFileID(f, a.FileID)
 }

@@ -15,8 +15,8 @@ import (
 // text is content that is there.
 type text string
 
-func (text) Ready(int64, int) bool                   { return true }
-func (text) Await(context.Context, int64, int) error { return nil }
+func (text) Ready(int64, int) bool                             { return true }
+func (text) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
 func (s text) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return strings.NewReader(string(s)).ReadAt(p, off)
 }
@@ -149,20 +149,20 @@ func newParked() *parked {
 
 func (*parked) Ready(int64, int) bool { return false }
 
-func (c *parked) Await(ctx context.Context, _ int64, _ int) error {
+func (c *parked) Await(ctx context.Context, _ int64, _ int) (func(), error) {
 	select {
 	case c.awaits <- struct{}{}:
 	default: // nobody looks
 	}
 	select {
 	case err := <-c.come:
-		return err
+		return func() {}, err
 	case <-ctx.Done():
 		select {
 		case c.ended <- context.Cause(ctx):
 		default:
 		}
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 

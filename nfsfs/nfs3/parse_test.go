@@ -293,11 +293,13 @@ func (s *strict) list(plus bool, r *result) {
 func attrOf(n tree.Node) fattr {
 	a := n.Attr()
 	f := fattr{
-		kind: 1, mode: 0o444, links: 1, size: uint64(a.Size), used: uint64(a.Size), fsid: fsid, fileID: a.FileID,
+		kind: 1, mode: 0o444, links: 1, size: uint64(a.Size), used: uint64(a.Used), fsid: fsid, fileID: a.FileID,
 		read: a.ModTime, changed: a.ModTime, status: a.ModTime,
 	}
 	if n.IsDir() {
 		f.kind, f.mode, f.links, f.size, f.used = 2, 0o555, 2, dirSize, dirSize
+	} else if a.Size > 0 {
+		f.used = max(f.used, 512)
 	}
 	return f
 }

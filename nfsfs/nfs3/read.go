@@ -81,11 +81,15 @@ func (r *reading) clip(offset uint64, count uint32, size int64, stream bool) {
 func (s *Server) later(call *rpc.Call, r *reading, reply []byte) ([]byte, rpc.Status) {
 	own := *r
 	var err error
-	wait := func(ctx context.Context) {
-		ctx, cancel := context.WithTimeoutCause(ctx, s.opts.ReadWait, errTooLong)
+	reader := tree.Reader(call.Client.Addr().String())
+	wait := func(untilAnswered context.Context) {
+		ctx, cancel := context.WithTimeoutCause(untilAnswered, s.opts.ReadWait, errTooLong)
 		defer cancel()
-		err = own.content.Await(ctx, own.offset, own.count)
-		if err != nil && ctx.Err() != nil {
+		var release func()
+		release, err = own.content.Await(tree.WithReader(ctx, reader), own.offset, own.count)
+		if err == nil {
+			context.AfterFunc(untilAnswered, release)
+		} else if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 	}

@@ -47,8 +47,9 @@ type link interface {
 type Answer func(call *Call, reply []byte) ([]byte, Status)
 
 // Later lets a call be answered when wait returns. wait runs on a goroutine of its own, which holds up
-// nobody, with a context that ends when the client hangs up, or with the cause ErrClosing when the
-// server closes. answer is then called unless the client is gone; it must not wait.
+// nobody, with a context that ends when the client hangs up, with the cause ErrClosing when the
+// server closes, and in any case when the call is over. answer is called after wait unless the client is gone;
+// it must not wait.
 //
 // Later returns false if too many calls wait already. Otherwise Serve has to return Deferred.
 func (c *Call) Later(wait func(context.Context), answer Answer) bool {

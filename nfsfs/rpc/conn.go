@@ -254,7 +254,9 @@ func (c *conn) later(call *Call, wait func(context.Context), answer Answer) bool
 	own := call.detach()
 	c.deferred.Go(func() {
 		defer c.server.leave(c.client.Addr(), c.waiting)
-		answer := c.server.wait(c.ctx, own, wait, answer)
+		ctx, answered := context.WithCancel(c.ctx)
+		defer answered()
+		answer := c.server.wait(ctx, own, wait, answer)
 		if errors.Is(context.Cause(c.ctx), errGone) || !c.take() {
 			return
 		}

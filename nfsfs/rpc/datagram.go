@@ -139,7 +139,9 @@ func (g *datagram) later(call *Call, wait func(context.Context), answer Answer) 
 	own := call.detach()
 	k.deferred.Go(func() {
 		defer k.server.leave(client, k.waiting)
-		answer := k.server.wait(k.ctx, own, wait, answer)
+		ctx, answered := context.WithCancel(k.ctx)
+		defer answered()
+		answer := k.server.wait(ctx, own, wait, answer)
 		if b, _ := k.server.finish(own, answer, nil); len(b) > 0 {
 			k.send(b, g.to, g.client)
 		}

@@ -1,0 +1,294 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"slices"
+	"time"
+)
+
+// closedTorrent is what there is of a torrent that is not open.
+type closedTorrent struct {
+	bytes   int64 // on disk, of both its files
+	lastUse time.Time
+	have    *bitset // pieces; nil while nobody has looked
+	edges   int64   // bytes of those of them that are heads and tails; known with have
+	room    int64   // bytes of all of them; while it is being closed
+}
+
+// Have says, of a torrent, how many pieces there are, and how many of its bytes from byte `from` up to byte `to`
+// are in those. It reads a small file the first time.
+func (c *Cache) Have(key Key, g *Geometry, from, to int64) (pieces int, bytes int64) {
+	c.mu.Lock()
+	p, t := c.open[key], c.closed[key]
+	seen := t == nil || t.have != nil
+	c.mu.Unlock()
+	if p != nil {
+		return p.have(from, to)
+	}
+	if !seen {
+		c.look(key, t, g)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t = c.closed[key]; t == nil || t.have == nil || t.have.n != g.Pieces {
+		return 0, 0
+	}
+	return t.have.count(), g.bytes(from, to, t.have.has)
+}
+
+// look finds out which pieces of a torrent are there that is not open. What cannot be read is not there.
+func (c *Cache) look(key Key, t *closedTorrent, g *Geometry) {
+	var states []byte
+	if b, err := os.ReadFile(c.statesPath(key)); err == nil {
+		if s, ok := parseStates(b); ok {
+			states = s.states
+		} else {
+			states, _ = parseStates1(b, g.Pieces)
+		}
+	}
+	have := newBitset(g.Pieces)
+	var edges int64
+	for i, s := range states[:min(len(states), g.Pieces)] {
+		if s&savedPresent != 0 {
+			have.set(i)
+		}
+		if s&savedEdge != 0 {
+			edges += g.cost(i)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.have == nil && c.closed[key] == t {
+		t.have, t.edges = have, edges
+		c.tally(key).pieces.Store(int32(have.count()))
+	}
+}
+
+func (p *Pieces) have(from, to int64) (pieces int, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.present + p.suspect, p.bytes(from, to, func(i int) bool {
+		return p.slots[i].state == Present || p.slots[i].state == Suspect
+	})
+}
+
+// bytes returns how many of the bytes are in pieces that are there.
+func (g *Geometry) bytes(from, to int64, have func(int) bool) int64 {
+	var n int64
+	for at := from; at < to; {
+		piece := int(at / g.PieceLength)
+		end := min(to, int64(piece+1)*g.PieceLength)
+		if have(piece) {
+			n += end - at
+		}
+		at = end
+	}
+	return n
+}
+
+// evictClosed evicts pieces of torrents that are not open, the one first that was closed first. Heads and tails of
+// files go with edges only, or if those of all torrents take more than their share.
+func (c *Cache) evictClosed(enough int64, edges bool) (freed int64, err error) {
+	list, excess := c.closedByAge()
+	for _, key := range list {
+		if freed >= enough {
+			break
+		}
+		n, edgesFreed, err := c.evictFrom(key, enough-freed, edges || excess > 0)
+		freed += n
+		excess -= edgesFreed
+		if err != nil {
+			return freed, fmt.Errorf("torrent %s: %w", key, err)
+		}
+	}
+	return freed, nil
+}
+
+// closedByAge lists the torrents that are not open and have something to evict, the one closed first in front, and how many
+// bytes of heads and tails they have beyond the share of these.
+func (c *Cache) closedByAge() (list []Key, excess int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	excess = -c.room() / edgeShare
+	for key, t := range c.closed {
+		excess += t.edges
+		if !c.pinned[key] && t.bytes > 0 {
+			list = append(list, key)
+		}
+	}
+	slices.SortFunc(list, func(a, b Key) int { return c.closed[a].lastUse.Compare(c.closed[b].lastUse) })
+	return list, excess
+}
+
+// evictFrom evicts pieces of one torrent that is not open. It needs c.evicting.
+func (c *Cache) evictFrom(key Key, enough int64, edges bool) (freed, edgesFreed int64, err error) {
+	f, err := c.openClosed(key)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	if f.data == nil || c.noHoles.Load() {
+		freed = c.closedChanged(key, nil)
+		return freed, 0, c.removeFiles(key)
+	}
+	before, err := f.data.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	g := &f.geometry
+	var doomed []int
+	var planned int64
+	left := newBitset(g.Pieces)
+	t := &closedTorrent{have: left}
+	for i, s := range f.saved.states {
+		switch isEdge := s&savedEdge != 0; {
+		case s&savedPresent == 0:
+		case planned < enough && (edges || !isEdge):
+			doomed = append(doomed, i)
+			planned += g.cost(i)
+			if isEdge {
+				edgesFreed += g.cost(i)
+			}
+		default:
+			left.set(i)
+			if isEdge {
+				t.edges += g.cost(i)
+			}
+		}
+	}
+	if left.count() == 0 {
+		freed = c.closedChanged(key, nil)
+		return freed, edgesFreed, c.removeFiles(key)
+	}
+	if len(doomed) > 0 {
+		if err := f.drop(doomed, f.saved.isClean(before)); err != nil {
+			return 0, 0, err
+		}
+	}
+	t.bytes = f.onDisk()
+	return c.closedChanged(key, t), edgesFreed, nil
+}
+
+// closedChanged notes what is left of a torrent that is not open, and returns how many bytes that is fewer.
+func (c *Cache) closedChanged(key Key, now *closedTorrent) (freed int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.closed[key]
+	if t == nil {
+		return 0
+	}
+	freed = t.bytes
+	if now == nil {
+		delete(c.closed, key)
+		c.tally(key).pieces.Store(0)
+	} else {
+		freed -= now.bytes
+		t.bytes, t.have, t.edges = now.bytes, now.have, now.edges
+		c.tally(key).pieces.Store(int32(t.have.count()))
+	}
+	c.used -= freed
+	c.admit()
+	return freed
+}
+
+// closedFiles are the files of a torrent that is not open, opened for a moment.
+type closedFiles struct {
+	geometry     Geometry
+	data, states *os.File // data is nil if the states cannot be read
+	saved        saved
+}
+
+func (c *Cache) openClosed(key Key) (*closedFiles, error) {
+	f := &closedFiles{}
+	var err error
+	f.states, err = os.OpenFile(c.statesPath(key), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := readAll(f.states)
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	var ok bool
+	if f.saved, ok = parseStates(b); !ok {
+		return f, nil
+	}
+	f.geometry = Geometry{PieceLength: f.saved.pieceLength, Pieces: len(f.saved.states), Size: f.saved.size}
+	f.data, err = os.OpenFile(c.dataPath(key), os.O_RDWR, 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
+}
+
+func (f *closedFiles) close() error {
+	var err error
+	for _, file := range []*os.File{f.data, f.states} {
+		if file != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}
+	return err
+}
+
+// drop frees pieces. What was clean stays so.
+func (f *closedFiles) drop(doomed []int, clean bool) error {
+	states := &statesFile{file: f.states}
+	if err := states.soil(&f.geometry); err != nil {
+		return err
+	}
+	for _, span := range spans(doomed) {
+		if err := states.save(span.First, make([]byte, span.Len())); err != nil {
+			return err
+		}
+		if err := punchPieces(f.data, &f.geometry, span); err != nil {
+			return err
+		}
+	}
+	if !clean {
+		return nil
+	}
+	after, err := f.data.Stat()
+	if err != nil {
+		return err
+	}
+	for _, i := range doomed {
+		f.saved.states[i] = 0
+	}
+	return states.finish(&f.geometry, f.saved.states, after)
+}
+
+func (f *closedFiles) onDisk() int64 {
+	var n int64
+	for _, file := range []*os.File{f.data, f.states} {
+		if st, err := file.Stat(); err == nil {
+			n += allocated(st)
+		}
+	}
+	return n
+}
+
+// bitset is a set of pieces.
+type bitset struct {
+	n     int
+	words []uint64
+}
+
+func newBitset(n int) *bitset { return &bitset{n, make([]uint64, (n+63)/64)} }
+
+func (b *bitset) set(i int)      { b.words[i/64] |= 1 << (i % 64) }
+func (b *bitset) has(i int) bool { return b.words[i/64]&(1<<(i%64)) != 0 }
+
+func (b *bitset) count() int {
+	n := 0
+	for _, w := range b.words {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}

@@ -1,0 +1,135 @@
+package cache
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+// WriteAt writes data that is not yet known to be right, at off of a piece. Without room for the piece, or when the disk is
+// full, it throws the data away, and Hash fails for the piece until Reset. The error is one of the disk.
+func (p *Pieces) WriteAt(piece int, b []byte, off int64) (int, error) {
+	p.mu.Lock()
+	s := &p.slots[piece]
+	if p.isClosed || s.state != Missing || !s.has(hasRoom) {
+		s.set(torn)
+		p.mu.Unlock()
+		return len(b), nil
+	}
+	if !s.has(partial) {
+		s.set(partial)
+		p.cache.unwritten.Add(-p.cost(piece))
+	}
+	s.readers++
+	s.last = p.cache.tick()
+	p.mu.Unlock()
+
+	err := p.states.soil(&p.Geometry)
+	n := 0
+	if err == nil {
+		n, err = p.data.WriteAt(b, int64(piece)*p.PieceLength+off)
+	}
+
+	p.mu.Lock()
+	s.readers--
+	if isFull(err) {
+		s.set(torn)
+	}
+	p.mu.Unlock()
+	if isFull(err) {
+		p.cache.diskFull()
+		return len(b), nil
+	}
+	if err != nil {
+		return n, fmt.Errorf("write the cache: %w", err)
+	}
+	return n, nil
+}
+
+// ReadAt reads from a piece that is present. The error is ErrMissing if it is not, or one of the disk.
+func (p *Pieces) ReadAt(piece int, b []byte, off int64) (int, error) {
+	span := Span{piece, piece}
+	if !p.Hold(span) {
+		return 0, ErrMissing
+	}
+	defer p.Release(span)
+	return p.data.ReadAt(b, int64(piece)*p.PieceLength+off)
+}
+
+// hashBuffers are used for a moment each.
+var hashBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// Hash writes what there is of a piece, right or not, up to n bytes, to w. The error is ErrTorn if some of it was thrown away.
+func (p *Pieces) Hash(piece int, w io.Writer, n int64) (int64, error) {
+	p.mu.Lock()
+	s := &p.slots[piece]
+	if s.has(torn) || !s.has(hasRoom) {
+		p.mu.Unlock()
+		return 0, ErrTorn
+	}
+	s.readers++
+	p.mu.Unlock()
+	defer p.Release(Span{piece, piece})
+	buffer := hashBuffers.Get().(*[256 << 10]byte)
+	defer hashBuffers.Put(buffer)
+	r := io.NewSectionReader(p.data, int64(piece)*p.PieceLength, n)
+	// Neither has a better way, which io.CopyBuffer would take instead of the buffer.
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buffer[:])
+}
+
+// Verified notes that the data of a piece, as it was hashed, is right. If it has lost its room since, it stays missing.
+func (p *Pieces) Verified(piece int) error {
+	p.mu.Lock()
+	s := &p.slots[piece]
+	good := !p.isClosed && s.state == Missing && s.has(hasRoom) && s.has(partial) && !s.has(torn)
+	if !good {
+		if s.state == Missing {
+			s.set(recheck)
+			p.change(piece, recheck)
+		}
+		p.mu.Unlock()
+		return nil
+	}
+	s.readers++ // nobody evicts it meanwhile
+	saved := savedPresent
+	if s.has(edge) {
+		saved |= savedEdge
+	}
+	p.mu.Unlock()
+
+	err := p.states.save(piece, []byte{saved})
+
+	p.mu.Lock()
+	s.readers--
+	if err == nil {
+		p.becomePresent(piece)
+		p.change(piece, 0)
+	} else {
+		s.set(torn)
+		p.change(piece, recheck)
+	}
+	p.mu.Unlock()
+	if isFull(err) {
+		p.cache.diskFull()
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the cache: %w", err)
+	}
+	p.cache.admitted()
+	return nil
+}
+
+// Reset notes that the data of a piece is wrong, and is going to be fetched from the beginning.
+func (p *Pieces) Reset(piece int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slots[piece].clear(torn)
+}
+
+// admitted lets those who wait for room know that there is something new to evict.
+func (c *Cache) admitted() {
+	if c.blocked.Load() {
+		c.wake()
+	}
+}

@@ -1,0 +1,143 @@
+package cache
+
+// Change is what the engine has to be told about a piece.
+type Change struct {
+	Piece   int
+	Urgency Urgency // to ask for it with from now on
+	Recheck bool    // whether it is there has changed
+}
+
+// Want notes n more (or, if negative, fewer) wishes of urgency u for each of the pieces. Room is made for those that have none.
+// ticket orders who waits: a lower one came first.
+func (p *Pieces) Want(span Span, u Urgency, n int, ticket uint32) {
+	if span.Len() == 0 {
+		return
+	}
+	c := p.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.mu.Lock()
+	if p.isClosed {
+		p.mu.Unlock()
+		return
+	}
+	for i := span.First; i <= span.Last; i++ {
+		s := &p.slots[i]
+		if u == Now {
+			if s.now == 0 {
+				s.ticket = ticket
+			}
+			s.now = uint16(int(s.now) + n)
+		} else {
+			s.ahead = uint16(int(s.ahead) + n)
+		}
+		p.queue(i)
+		if s.wanted() == None && s.state == Missing && s.has(hasRoom) && !s.has(partial) && s.readers == 0 {
+			p.leaveRoom(i)
+		}
+		p.change(i, 0)
+	}
+	p.mu.Unlock()
+	c.admit()
+}
+
+// queue puts a piece that is wanted and has no room into the queue for it. It needs c.mu and p.mu.
+func (p *Pieces) queue(piece int) {
+	c, s := p.cache, &p.slots[piece]
+	if s.state != Missing || s.has(hasRoom) {
+		return
+	}
+	switch u := s.wanted(); {
+	case u == Now && !s.has(waitsNow):
+		s.set(waitsNow)
+		c.waitNow = append(c.waitNow, request{p, piece})
+	case u == Ahead && !s.has(waitsAhead):
+		s.set(waitsAhead)
+		c.waitAhead = append(c.waitAhead, request{p, piece})
+	}
+}
+
+// leaveRoom gives back the room of a piece that has no data. It needs c.mu and p.mu.
+func (p *Pieces) leaveRoom(piece int) {
+	p.slots[piece].clear(hasRoom)
+	p.cache.used -= p.cost(piece)
+	p.cache.unwritten.Add(-p.cost(piece))
+}
+
+// tryAdmit gives room to a piece that waits in a queue, and says whether it need not wait there any longer. It needs c.mu.
+func (p *Pieces) tryAdmit(piece int, queue slotFlags) bool {
+	c := p.cache
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.slots[piece]
+	if p.isClosed || s.state != Missing || s.has(hasRoom) || s.wanted() == None || queue == waitsNow && s.now == 0 {
+		s.clear(queue)
+		p.queue(piece) // it may still be wanted ahead, or again once it has been evicted
+		return true
+	}
+	cost := p.cost(piece)
+	if c.used+cost > c.room() {
+		return false
+	}
+	s.clear(queue)
+	s.set(hasRoom)
+	s.last = c.tick()
+	c.used += cost
+	c.unwritten.Add(cost)
+	p.change(piece, 0)
+	return true
+}
+
+// change notes that the engine may have to be told of a piece. It needs p.mu.
+func (p *Pieces) change(piece int, why slotFlags) {
+	if !p.fetching {
+		return
+	}
+	s := &p.slots[piece]
+	s.set(why)
+	if s.has(changed) {
+		return
+	}
+	s.set(changed)
+	p.changes = append(p.changes, piece)
+	select {
+	case p.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Fetch begins to note changes for an engine that knows of nothing, or ends it.
+func (p *Pieces) Fetch(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fetching = on && !p.isClosed
+	p.changes = nil
+	for i := range p.slots {
+		p.slots[i].clear(changed | recheck | torn)
+		if p.slots[i].fetch() != None {
+			p.change(i, 0)
+		}
+	}
+}
+
+// Changed returns a channel that has something when there are changes to take.
+func (p *Pieces) Changed() <-chan struct{} { return p.signal }
+
+// Changes takes the changes: first of pieces that are not wanted any more, then of those that are, the most urgent first.
+func (p *Pieces) Changes() []Change {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]Change, 0, len(p.changes))
+	for _, u := range []Urgency{None, Now, Ahead} {
+		for _, i := range p.changes {
+			if s := &p.slots[i]; s.fetch() == u {
+				list = append(list, Change{Piece: i, Urgency: u, Recheck: s.has(recheck)})
+			}
+		}
+	}
+	for _, i := range p.changes {
+		p.slots[i].clear(changed | recheck)
+	}
+	p.changes = p.changes[:0]
+	return list
+}

@@ -1,0 +1,509 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync"
+	"time"
+)
+
+// Geometry says how a torrent is cut into pieces.
+type Geometry struct {
+	PieceLength int64 // in bytes
+	Pieces      int
+	Size        int64  // of the torrent in its own order, padding included, in bytes
+	Edges       []Span // pieces with the head or the tail of a large file
+}
+
+// cost returns what a piece takes on disk, in bytes.
+func (g *Geometry) cost(piece int) int64 {
+	n := g.length(piece)
+	blocks := (n + blockSize - 1) / blockSize
+	if g.PieceLength%blockSize != 0 {
+		blocks++ // it begins and ends within blocks
+	}
+	return blocks * blockSize
+}
+
+func (g *Geometry) length(piece int) int64 {
+	return min(g.PieceLength, g.Size-int64(piece)*g.PieceLength)
+}
+
+// statesCost is what the file of the states takes on disk.
+func (g *Geometry) statesCost() int64 {
+	return (int64(headerSize+g.Pieces+trailerSize) + blockSize - 1) / blockSize * blockSize
+}
+
+// Least returns how large the limit has to be at least for reading up to n bytes at a time of a torrent, in bytes.
+func (g *Geometry) Least(n int64) int64 {
+	if g.Pieces == 0 {
+		return 0
+	}
+	pieces := min(int64(g.Pieces), n/g.PieceLength+2)
+	return pieces*g.cost(0) + g.statesCost()
+}
+
+// Verify hashes a piece, whose bytes r has, and says whether they are right.
+type Verify func(piece int, r io.Reader) (bool, error)
+
+// Pieces is the cache of one torrent, open. It is safe for concurrent use.
+type Pieces struct {
+	Geometry
+	cache  *Cache
+	key    Key
+	verify Verify
+	tally  *Tally
+	data   *os.File
+	states *statesFile
+
+	signal chan struct{} // of capacity 1: there are changes
+
+	mu       sync.Mutex
+	slots    []slot
+	present  int // pieces
+	suspect  int
+	version  uint64                // changes with what is there
+	done     map[int]chan struct{} // closed when the piece is present
+	checking map[int]chan struct{} // closed when the check has ended
+	changes  []int                 // pieces whose fetch may have changed, while fetching
+	fetching bool
+	isClosed bool
+	overhead int64 // bytes on disk beyond the room of the pieces
+}
+
+var (
+	// ErrMissing is returned for a read of a piece that is not there.
+	ErrMissing = errors.New("the piece is not in the cache")
+	// ErrTorn is returned for hashing a piece of which some was thrown away for lack of room.
+	ErrTorn = errors.New("the piece lost its room while it was fetched")
+)
+
+// Open opens the cache of a torrent, which must not be open. What does not fit the torrent is begun anew.
+func (c *Cache) Open(key Key, g Geometry, verify Verify) (*Pieces, error) {
+	p := &Pieces{
+		Geometry: g, cache: c, key: key, verify: verify,
+		signal:   make(chan struct{}, 1),
+		slots:    make([]slot, g.Pieces),
+		done:     make(map[int]chan struct{}),
+		checking: make(map[int]chan struct{}),
+	}
+	for _, e := range g.Edges {
+		for i := e.First; i <= e.Last; i++ {
+			p.slots[i].set(edge)
+		}
+	}
+	c.evicting.Lock()
+	defer c.evicting.Unlock()
+	if err := p.openFiles(); err != nil {
+		return nil, fmt.Errorf("open the cache: %w", err)
+	}
+	if err := p.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the cache: %w", err), p.closeFiles())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.tally = c.tally(key)
+	p.counted()
+	if t := c.closed[key]; t != nil {
+		c.used -= t.bytes
+		delete(c.closed, key)
+	}
+	c.used += int64(p.present+p.suspect)*p.cost(0) + p.statesCost() + p.overhead
+	if n := len(p.slots); n > 0 && p.slots[n-1].has(hasRoom) {
+		c.used += p.cost(n-1) - p.cost(0)
+	}
+	c.open[key] = p
+	if c.used > c.room() {
+		c.wake()
+	}
+	return p, nil
+}
+
+func (p *Pieces) openFiles() error {
+	data, err := os.OpenFile(p.cache.dataPath(p.key), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	states, err := os.OpenFile(p.cache.statesPath(p.key), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return errors.Join(err, data.Close())
+	}
+	p.data, p.states = data, &statesFile{file: states}
+	return nil
+}
+
+func (p *Pieces) closeFiles() error { return errors.Join(p.data.Close(), p.states.file.Close()) }
+
+// load takes over what an earlier run has left.
+func (p *Pieces) load() error {
+	st, err := p.data.Stat()
+	if err != nil {
+		return err
+	}
+	saved, clean, err := p.states.load(&p.Geometry, st)
+	if err != nil {
+		return err
+	}
+	lost := false
+	for i, s := range saved {
+		// A piece that begins past the end of the data was lost with it.
+		if s&savedPresent == 0 || int64(i)*p.PieceLength >= st.Size() {
+			lost = lost || s&savedPresent != 0
+			continue
+		}
+		p.slots[i].set(hasRoom)
+		if clean && s&savedSuspect == 0 {
+			p.slots[i].state = Present
+			p.present++
+		} else {
+			p.slots[i].state = Suspect
+			p.suspect++
+		}
+	}
+	if saved == nil || lost || st.Size() != p.Size {
+		if err := p.begin(); err != nil {
+			return err
+		}
+	}
+	return p.trim()
+}
+
+// begin writes the states anew, and gives the data its size, so that the file system never guesses how much
+// is going to be appended.
+func (p *Pieces) begin() error {
+	if err := p.states.rewrite(&p.Geometry, p.savedStates()); err != nil {
+		return err
+	}
+	return p.data.Truncate(p.Size)
+}
+
+// trim frees what is on disk and belongs to no piece that is there, as a killed process leaves it.
+func (p *Pieces) trim() error {
+	var room int64
+	for i := range p.slots {
+		if p.slots[i].has(hasRoom) {
+			room += p.cost(i)
+		}
+	}
+	st, err := p.data.Stat()
+	if err != nil {
+		return err
+	}
+	if allocated(st) > room && !p.cache.noHoles.Load() {
+		for i := 0; i < len(p.slots); i++ {
+			first := i
+			for i < len(p.slots) && !p.slots[i].has(hasRoom) {
+				i++
+			}
+			if i > first {
+				if err := p.punch(Span{first, i - 1}); err != nil {
+					return err
+				}
+			}
+		}
+		if st, err = p.data.Stat(); err != nil {
+			return err
+		}
+	}
+	p.overhead = max(0, allocated(st)-room)
+	return nil
+}
+
+// Len returns how many pieces there are.
+func (p *Pieces) Len() int { return len(p.slots) }
+
+// Close gives up the wishes of all, and lets go of the files. Reads that are under way fail with os.ErrClosed.
+// It waits for the disk.
+func (p *Pieces) Close() error {
+	c := p.cache
+	c.evicting.Lock()
+	defer c.evicting.Unlock()
+	c.mu.Lock()
+	p.mu.Lock()
+	p.isClosed, p.fetching, p.changes = true, false, nil
+	var drop []int
+	for i := range p.slots {
+		s := &p.slots[i]
+		if !s.has(hasRoom) || s.state != Missing {
+			continue
+		}
+		if s.has(partial) {
+			drop = append(drop, i)
+		} else {
+			c.unwritten.Add(-p.cost(i))
+		}
+		s.clear(hasRoom | partial)
+		c.used -= p.cost(i)
+	}
+	t := p.summary()
+	p.mu.Unlock()
+	delete(c.open, p.key)
+	c.used -= t.room + p.statesCost() + p.overhead
+	c.mu.Unlock()
+
+	err := p.punchAll(drop)
+	if t.have.count() == 0 {
+		return errors.Join(err, p.closeFiles(), c.removeFiles(p.key))
+	}
+	if err == nil {
+		err = p.finish()
+	}
+	t.bytes = p.onDisk()
+	err = errors.Join(err, p.closeFiles())
+	t.lastUse = time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed[p.key] = t
+	c.used += t.bytes
+	c.admit()
+	return err
+}
+
+// onDisk returns what both files take, in bytes.
+func (p *Pieces) onDisk() int64 {
+	var n int64
+	for _, f := range []*os.File{p.data, p.states.file} {
+		if st, err := f.Stat(); err == nil {
+			n += allocated(st)
+		}
+	}
+	return n
+}
+
+// finish notes that the data was left as the states say.
+func (p *Pieces) finish() error {
+	if !p.states.dirty() {
+		return nil // it says so still
+	}
+	if err := p.data.Sync(); err != nil {
+		return err
+	}
+	st, err := p.data.Stat()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	states := p.savedStates()
+	p.mu.Unlock()
+	return p.states.finish(&p.Geometry, states, st)
+}
+
+// summary needs p.mu.
+func (p *Pieces) summary() *closedTorrent {
+	t := &closedTorrent{have: newBitset(len(p.slots))}
+	for i := range p.slots {
+		s := &p.slots[i]
+		if s.state == Missing {
+			continue
+		}
+		t.have.set(i)
+		t.room += p.cost(i)
+		if s.has(edge) {
+			t.edges += p.cost(i)
+		}
+	}
+	return t
+}
+
+// File returns the file with the torrent's bytes in its own order. What is in there of a piece may be used while it is held.
+func (p *Pieces) File() *os.File { return p.data }
+
+// Ready says whether all the pieces are present.
+func (p *Pieces) Ready(span Span) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ready(span)
+}
+
+func (p *Pieces) ready(span Span) bool {
+	for i := span.First; i <= span.Last; i++ {
+		if p.slots[i].state != Present {
+			return false
+		}
+	}
+	return true
+}
+
+// Hold keeps the pieces from being evicted until Release, if all of them are present.
+func (p *Pieces) Hold(span Span) bool {
+	tick := p.cache.tick()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isClosed || !p.ready(span) {
+		return false
+	}
+	for i := span.First; i <= span.Last; i++ {
+		s := &p.slots[i]
+		if s.readers == math.MaxUint16 {
+			for j := span.First; j < i; j++ {
+				p.slots[j].readers--
+			}
+			return false
+		}
+		s.readers++
+		s.last = tick
+	}
+	return true
+}
+
+// Release ends a Hold.
+func (p *Pieces) Release(span Span) {
+	p.mu.Lock()
+	for i := span.First; i <= span.Last; i++ {
+		p.slots[i].readers--
+	}
+	p.mu.Unlock()
+	if p.cache.blocked.Load() {
+		p.cache.wake()
+	}
+}
+
+// Done returns a channel that is closed once the piece is present.
+func (p *Pieces) Done(piece int) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slots[piece].state == Present {
+		return closedChannel
+	}
+	return channelFor(p.done, piece)
+}
+
+func channelFor(m map[int]chan struct{}, piece int) chan struct{} {
+	c, ok := m[piece]
+	if !ok {
+		c = make(chan struct{})
+		m[piece] = c
+	}
+	return c
+}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// State returns what there is of a piece; one that is being evicted is missing.
+func (p *Pieces) State(piece int) State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := &p.slots[piece]; !s.isLeaving() {
+		return s.state
+	}
+	return Missing
+}
+
+// Counts returns how many pieces are present, and how many are left to be checked. version changes with them.
+func (p *Pieces) Counts() (present, suspect int, version uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.present, p.suspect, p.version
+}
+
+// Complete says whether every piece is present.
+func (p *Pieces) Complete() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.present == len(p.slots)
+}
+
+// Check hashes those of the pieces that an earlier run has left, so that each of them is either present or missing
+// afterwards. The error is the cause of ctx, or one of the disk.
+func (p *Pieces) Check(ctx context.Context, span Span) error {
+	for i := span.First; i <= span.Last; i++ {
+		if err := p.check(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pieces) check(ctx context.Context, piece int) error {
+	p.mu.Lock()
+	s := &p.slots[piece]
+	if s.state != Suspect {
+		p.mu.Unlock()
+		return nil
+	}
+	if other, ok := p.checking[piece]; ok {
+		p.mu.Unlock()
+		select {
+		case <-other:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	ended := make(chan struct{})
+	p.checking[piece] = ended
+	s.readers++
+	p.mu.Unlock()
+
+	right, err := p.verify(piece, io.NewSectionReader(p.data, int64(piece)*p.PieceLength, p.length(piece)))
+	if err == nil && !right {
+		if err = p.states.soil(&p.Geometry); err == nil {
+			err = p.states.save(piece, []byte{0})
+		}
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.checking, piece)
+	close(ended)
+	s.readers--
+	switch {
+	case err != nil:
+		return fmt.Errorf("check the cache: %w", err)
+	case right:
+		p.suspect--
+		p.becomePresent(piece)
+		p.change(piece, recheck)
+	default:
+		p.suspect--
+		p.counted()
+		s.state = Missing
+		s.set(partial) // what is there is in the way of nobody, and will be written over
+		p.change(piece, recheck)
+	}
+	return nil
+}
+
+// becomePresent needs p.mu.
+func (p *Pieces) becomePresent(piece int) {
+	s := &p.slots[piece]
+	s.state = Present
+	s.clear(partial | torn)
+	s.last = p.cache.tick()
+	p.present++
+	p.counted()
+	if c, ok := p.done[piece]; ok {
+		close(c)
+		delete(p.done, piece)
+	}
+}
+
+// counted is called when present or suspect have changed. It needs p.mu.
+func (p *Pieces) counted() {
+	p.version++
+	p.tally.pieces.Store(int32(p.present + p.suspect))
+}
+
+// savedStates is what the file of the states has to hold.
+func (p *Pieces) savedStates() []byte {
+	states := make([]byte, len(p.slots))
+	for i := range p.slots {
+		s := &p.slots[i]
+		switch s.state {
+		case Present:
+			states[i] = savedPresent
+		case Suspect:
+			states[i] = savedPresent | savedSuspect
+		default:
+			continue
+		}
+		if s.has(edge) {
+			states[i] |= savedEdge
+		}
+	}
+	return states
+}

@@ -1,0 +1,148 @@
+package torrents
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// diskUse returns how many bytes the files below a folder take.
+func diskUse(t testing.TB, dir string) int64 {
+	t.Helper()
+	var sum int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			sum += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // evicted while we look
+		t.Fatal(err)
+	}
+	return sum
+}
+
+// watchDisk samples the disk until it is told to stop, and returns the most that it saw.
+func watchDisk(t testing.TB, dir string) (stop func() int64) {
+	t.Helper()
+	done, most := make(chan struct{}), make(chan int64)
+	go func() {
+		var max64 int64
+		every := time.NewTicker(20 * time.Millisecond)
+		defer every.Stop()
+		for {
+			select {
+			case <-every.C:
+				max64 = max(max64, diskUse(t, dir))
+			case <-done:
+				most <- max64
+				return
+			}
+		}
+	}()
+	return func() int64 { close(done); return <-most }
+}
+
+// TestSmallCache reads far more than the cache holds, at random, with several readers.
+func TestSmallCache(t *testing.T) {
+	const (
+		size    = 64 << 20
+		limit   = 4 << 20
+		piece   = 256 << 10
+		readers = 8
+	)
+	total := int64(128 << 20)
+	if testing.Short() {
+		total = 16 << 20
+	}
+	s := newSample(t, "thrash", piece, map[string][]byte{"x": randomBytes(size)})
+	rec := newRecorder()
+	opts := testOptions(t, rec, startPeer(t, s).addr)
+	opts.CacheLimit = limit
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.metainfo)
+	file := &mustLoad(t, rec.await(t, s.infohash))[0]
+	stop := watchDisk(t, opts.CacheDir)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			b := make([]byte, 300<<10)
+			for read := int64(0); read < total/readers; {
+				n := 1 + rand.IntN(len(b))
+				off := rand.Int64N(size - int64(n))
+				if _, err := file.ReadAt(ctx, b[:n], off); err != nil {
+					t.Errorf("read of %d bytes at %d: %v", n, off, err)
+					return
+				}
+				if !bytes.Equal(b[:n], s.files["x"][off:off+int64(n)]) {
+					t.Errorf("read of %d bytes at %d: wrong bytes", n, off)
+					return
+				}
+				read += int64(n)
+			}
+		})
+	}
+	all.Wait()
+	if most := stop(); most > limit+piece {
+		t.Errorf("the cache took up to %d bytes, its limit is %d", most, limit)
+	} else {
+		t.Logf("at most %d of %d bytes", most, limit)
+	}
+
+	// A lower limit is reached while it runs, and reading goes on.
+	lower := int64(limit * 3 / 4)
+	if err := l.SetCacheLimit(lower); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for diskUse(t, opts.CacheDir) > lower {
+		if time.Now().After(deadline) {
+			t.Fatalf("after 10 s with a limit of %d, the cache has %d bytes", lower, diskUse(t, opts.CacheDir))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := file.ReadAt(ctx, make([]byte, 1<<20), size/2); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCacheTooSmall has a torrent whose pieces are larger than the cache.
+func TestCacheTooSmall(t *testing.T) {
+	s := newSample(t, "large", 4<<20, map[string][]byte{"x": randomBytes(9 << 20)})
+	rec := newRecorder()
+	opts := testOptions(t, rec)
+	opts.CacheLimit = 3 << 20
+	l := mustOpen(t, opts)
+	var bad *InputError
+	if _, err := l.AddMetainfo("r", s.metainfo); !errors.As(err, &bad) || !strings.Contains(err.Error(), "4.0 MiB need a cache of at least") {
+		t.Errorf("added to a cache of 3 MiB: %v", err)
+	}
+	if err := l.SetCacheLimit(1 << 30); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, l, "r", s.metainfo)
+	if err := l.SetCacheLimit(3 << 20); err != nil {
+		t.Fatal(err)
+	}
+	file := &mustLoad(t, rec.await(t, s.infohash))[0]
+	if _, err := file.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrCacheTooSmall) {
+		t.Errorf("read: %v, want %v", err, ErrCacheTooSmall)
+	}
+	if got, err := l.Torrent(s.infohash); err != nil || got.State != StateFailed || !strings.Contains(got.Reason, "cache") {
+		t.Errorf("state %q, reason %q, %v", got.State, got.Reason, err)
+	}
+}
