@@ -57,10 +57,15 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 	for _, f := range prepare {
 		f(s.dataDir)
 	}
+	// A test that wants a watch folder makes it beside the data folder.
+	watch := torrents.WatchOptions{Dir: filepath.Join(dir, "watch"), Settle: time.Millisecond}
+	if _, err := os.Stat(watch.Dir); err != nil {
+		watch.Dir = ""
+	}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	library, err := torrents.Open(torrents.Options{
 		DataDir: s.dataDir, CacheDir: filepath.Join(dir, "cache"),
-		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder,
+		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder, Watch: watch,
 		ReadGiveUp: time.Hour, Idle: time.Hour,
 		// Nothing that leaves this machine: no DHT, no local discovery, no port mapping, no peers.
 		Swarm:   torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5, AllowPrivate: true},

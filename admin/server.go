@@ -78,6 +78,7 @@ func (s *server) routes() *mux.Router {
 	s.registerTorrents(api)
 	s.registerLimits(api)
 	s.registerClients(api)
+	s.registerWatch(api)
 	return site
 }
 

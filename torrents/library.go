@@ -47,6 +47,7 @@ type Options struct {
 
 	Routes   []string // made if missing
 	Archives Archives // of new routes
+	Watch    WatchOptions
 
 	ReadGiveUp time.Duration // end a read after this long without any data; 0 is never
 	Idle       time.Duration // leave the swarm this long after the last read
@@ -113,6 +114,8 @@ type Library struct {
 	mu      sync.RWMutex
 	state   *libraryRecord
 	entries map[Infohash]*entry
+
+	watching *watching // nil without a watch folder
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
@@ -182,6 +185,10 @@ func Open(opts Options) (_ *Library, err error) {
 		l.workers.Go(func() { l.blocked.follow(l.ctx) })
 	}
 	l.workers.Go(l.tend)
+	if opts.Watch.Dir != "" {
+		l.watching = newWatching(l)
+		l.workers.Go(l.watching.run)
+	}
 	return l, nil
 }
 
@@ -453,6 +460,7 @@ func (l *Library) writeState(next *libraryRecord) error {
 func (s *libraryRecord) clone() *libraryRecord {
 	c := *s
 	c.Routes = slices.Clone(s.Routes)
+	c.Watch = s.Watch.clone()
 	return &c
 }
 

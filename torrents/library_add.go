@@ -164,13 +164,17 @@ func (l *Library) Remove(ih Infohash) error {
 	if !ok {
 		return fmt.Errorf("torrent %s: %w", ih, ErrNotFound)
 	}
-	return l.remove(e)
+	return l.remove(e, true)
 }
 
-// remove needs l.changing.
-func (l *Library) remove(e *entry) error {
+// remove needs l.changing. dismissed says that somebody does not want the torrent any more, so that the
+// watch folder will not bring it again.
+func (l *Library) remove(e *entry, dismissed bool) error {
 	now := l.now()
 	next := l.state.clone()
+	if dismissed {
+		l.dismiss(next, e)
+	}
 	if r := next.byID(e.route); r != nil {
 		r.Changed = now
 	}

@@ -34,15 +34,24 @@ func (l *Library) ChangeTorrent(ih Infohash, change TorrentChange) (Torrent, err
 	if reflect.DeepEqual(old, next) {
 		return e.describe(l.routeName(old.Route)), nil
 	}
-	if err := l.writeChange(&old, &next); err != nil {
+	if err := l.replace(e, next); err != nil {
 		return Torrent{}, err
+	}
+	return e.describe(l.routeName(next.Route)), nil
+}
+
+// replace makes next the record of a torrent, and lets that take effect. It needs l.changing.
+func (l *Library) replace(e *entry, next torrentRecord) error {
+	old := e.record()
+	if err := l.writeChange(&old, &next); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	e.route = next.Route
 	l.mu.Unlock()
 	e.setRecord(next)
 	l.follow(e, &old, &next)
-	return e.describe(l.routeName(next.Route)), nil
+	return nil
 }
 
 // changed returns the record that a change makes of rec. It needs l.changing.

@@ -32,6 +32,7 @@ type libraryRecord struct {
 	NextID uint64        `json:"next_id"` // the first file id never handed out
 	Routes []routeRecord `json:"routes"`
 	Limits limitsRecord  `json:"limits,omitzero"`
+	Watch  watchRecord   `json:"watch,omitzero"`
 }
 
 type routeRecord struct {
@@ -53,6 +54,8 @@ type torrentRecord struct {
 	Paused   bool      `json:"paused,omitempty"`
 	Pinned   bool      `json:"pinned,omitempty"`
 	sources            // beside those of the magnet or the metainfo
+	// Source is the file of the watch folder that brought the torrent, and with which it goes.
+	Source *sourceRecord `json:"source,omitempty"`
 
 	// The rest is of the metainfo, and zero until it is known.
 	FirstID     uint64    `json:"first_id,omitempty"` // file id of the torrent's top

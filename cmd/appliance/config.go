@@ -51,7 +51,7 @@ type Config struct {
 	APIToken      string   `env:"API_TOKEN"`
 
 	Routes   []string          `env:"ROUTES"`
-	WatchDir string            `env:"WATCH_DIR" later:"warn"`
+	WatchDir string            `env:"WATCH_DIR"`
 	Archives torrents.Archives `env:"ARCHIVES" envDefault:"folder"`
 
 	BTAddr          string              `env:"BT_ADDR" envDefault:":42069"`
@@ -284,6 +284,9 @@ func (c *Config) check() []string {
 	if _, err := parseAnnounceIPs(c.BTAnnounceIP); err != nil {
 		mistake("BT_ANNOUNCE_IP", "%v", err)
 	}
+	if err := c.checkWatchDir(); err != nil {
+		mistake("WATCH_DIR", "%v", err)
+	}
 	if !c.BTTCP && !c.BTUTP {
 		mistake("BT_TCP", "false, and so is %sBT_UTP; peers need one of them", prefix)
 	}
@@ -295,6 +298,29 @@ func (c *Config) check() []string {
 	}
 	slices.Sort(mistakes)
 	return mistakes
+}
+
+// checkWatchDir says why the watch folder cannot be one. It need not be there yet.
+func (c *Config) checkWatchDir() error {
+	if c.WatchDir == "" {
+		return nil
+	}
+	if st, err := os.Stat(c.WatchDir); err == nil && !st.IsDir() {
+		return fmt.Errorf("%q is not a folder", c.WatchDir)
+	}
+	for name, dir := range map[string]string{"DATA_DIR": c.DataDir, "CACHE_DIR": c.CacheDir} {
+		if dir == "" {
+			continue // CACHE_DIR is in DATA_DIR then
+		}
+		watch, err := filepath.Abs(c.WatchDir)
+		if err == nil {
+			dir, err = filepath.Abs(dir)
+		}
+		if err == nil && below(watch, dir) {
+			return fmt.Errorf("%q has %s%s in it, which would become a route; use a folder of its own", c.WatchDir, prefix, name)
+		}
+	}
+	return nil
 }
 
 func checkAddr(addr string) error {

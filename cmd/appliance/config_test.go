@@ -241,6 +241,7 @@ var badValues = map[string][]string{
 	"BT_IDLE":        {"10", "0", "-5m"},
 	"HTTP_BASE_PATH": {"shoal", "//", "/../x", "/a b", "/{a", "/a?b", "/a//b", "http://nas/shoal"},
 	"ROUTES":         {"a/b", "..", ".", `a\b`, strings.Repeat("n", 256)},
+	"WATCH_DIR":      {"/dev/null", "/", ".", "./data", "data/../data/"},
 	"ARCHIVES":       {"on", "Folder", "true"},
 	"CACHE_LIMIT":    {"-1", "x", "10XB", "GiB", "10EiB", "99999999999GiB", "1e3x"},
 	"BT_DOWN_LIMIT":  {"-1", "10M/s", "fast"},

@@ -65,6 +65,7 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 		Routes:     cfg.Routes,
 		Archives:   cfg.Archives,
 		CacheLimit: int64(cfg.CacheLimit),
+		Watch:      torrents.WatchOptions{Dir: cfg.WatchDir},
 		ReadGiveUp: cfg.ReadGiveUp,
 		Idle:       cfg.BTIdle,
 		Swarm: torrents.SwarmOptions{
