@@ -184,7 +184,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.t.AddTrackers(meta.trackers())
+	m.t.AddTrackers(usableTrackers(meta.trackers()))
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
@@ -205,7 +205,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 		return nil, err
 	}
 	defer m.leave()
-	m.t.AddTrackers(tiers(link.trackers))
+	m.t.AddTrackers(usableTrackers(tiers(link.trackers)))
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {
