@@ -11,6 +11,7 @@ import (
 // member is a torrent in the swarm.
 type member struct {
 	swarm   *swarm
+	ih      Infohash
 	t       *torrent.Torrent
 	private bool // known to be
 
@@ -34,6 +35,12 @@ type member struct {
 	down, up      float64   // bytes per second
 	read, written int64     // useful bytes so far, as of the last sample
 	active, seeds int       // connected peers, and those who have everything
+	alone         time.Time // since when no peer is connected; zero while one is
+
+	announces  announces // with the trackers
+	announced  time.Time // to the DHT last
+	peerRates  peerRates // of those whom somebody looks at
+	lastReason reasonAt
 }
 
 // breakDown ends the download because the cache cannot be written: the library would fetch the same
@@ -53,7 +60,7 @@ func (m *member) isBroken() bool { return isClosed(m.broken) }
 // leave takes the torrent out of the swarm and waits until nothing of it is left there.
 func (m *member) leave() {
 	m.swarm.mu.Lock()
-	delete(m.swarm.members, m)
+	delete(m.swarm.members, m.ih)
 	m.swarm.mu.Unlock()
 	m.mu.Lock()
 	m.left = true
@@ -89,6 +96,13 @@ func (m *member) sample(now time.Time, stats *torrent.TorrentStats) (stalled boo
 		m.read, m.written, m.lastSample = read, written, now
 	}
 	m.active, m.seeds = stats.ActivePeers, stats.ConnectedSeeders
+	switch {
+	case m.active > 0:
+		m.alone = time.Time{}
+	case m.alone.IsZero():
+		m.alone = now
+	}
+	m.peerRates.forget(now)
 	return stalled
 }
 
@@ -133,6 +147,7 @@ func (m *member) announce(now time.Time) {
 	default:
 		m.nextAnnounce = now.Add(announceEvery)
 	}
+	m.announced = now
 	if m.left {
 		m.stopAnnounce = append(m.stopAnnounce, stops...)
 		stops = nil

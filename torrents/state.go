@@ -35,7 +35,8 @@ type Torrent struct {
 	Activity
 }
 
-func (e *entry) describe(route string) Torrent {
+// look is describe without the reason why it is slow.
+func (e *entry) look(route string) Torrent {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := Torrent{

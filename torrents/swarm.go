@@ -65,8 +65,13 @@ type swarm struct {
 
 	background sync.WaitGroup
 
+	observer *observer
+	totals   totals
+	// blocked says in words what keeps everything from going out; empty if nothing does. It may be nil.
+	blocked func() string
+
 	mu      sync.Mutex
-	members map[*member]struct{}
+	members map[Infohash]*member
 }
 
 func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
@@ -76,6 +81,7 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	if err != nil {
 		return nil, err
 	}
+	watch := observe(cfg)
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		// Fewer peers find us on a port that nobody forwards. That is no reason to serve nothing.
@@ -90,13 +96,15 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{
-		client:  client,
-		log:     log,
-		opts:    opts,
-		stop:    stop,
-		members: make(map[*member]struct{}),
-		peers:   peerInfos(opts.Peers),
+		client:   client,
+		log:      log,
+		opts:     opts,
+		stop:     stop,
+		members:  make(map[Infohash]*member),
+		peers:    peerInfos(opts.Peers),
+		observer: watch,
 	}
+	watch.swarm.Store(s)
 	s.background.Go(func() { s.run(ctx) })
 	if opts.DHT {
 		s.background.Go(func() { first.run(ctx) })
@@ -139,24 +147,34 @@ func (s *swarm) list() []*member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]*member, 0, len(s.members))
-	for m := range s.members {
+	for _, m := range s.members {
 		list = append(list, m)
 	}
 	return list
 }
 
+// member returns a torrent's place in the swarm; nil if it has none.
+func (s *swarm) member(ih Infohash) *member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.members[ih]
+}
+
 // errMember is returned for a torrent that is in the swarm already.
 var errMember = errors.New("the torrent is in the swarm already")
 
-func (s *swarm) add(opts torrent.AddTorrentOpts, private bool, nudge func()) (*member, error) {
+func (s *swarm) add(ih Infohash, opts torrent.AddTorrentOpts, private bool, nudge func()) (*member, error) {
 	t, isNew := s.client.AddTorrentOpt(opts)
 	if !isNew {
 		return nil, errMember
 	}
-	m := &member{swarm: s, t: t, private: private, nudge: nudge, broken: make(chan struct{}), lastSample: time.Now()}
+	now := time.Now()
+	m := &member{
+		swarm: s, ih: ih, t: t, private: private, nudge: nudge, broken: make(chan struct{}), lastSample: now, alone: now,
+	}
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
-	s.members[m] = struct{}{}
+	s.members[ih] = m
 	s.mu.Unlock()
 	return m, nil
 }
@@ -174,7 +192,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 	} else {
 		opts.InfoHashV2.Set(infohash_v2.T(sha256.Sum256(meta.raw.InfoBytes)))
 	}
-	m, err := s.add(opts, meta.Private, nudge)
+	m, err := s.add(meta.Infohash, opts, meta.Private, nudge)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +218,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	if link.v2 == nil || Infohash(link.v2[:len(link.infohash)]) != link.infohash {
 		opts.InfoHash = infohash.T(link.infohash)
 	}
-	m, err := s.add(opts, false, func() {})
+	m, err := s.add(link.infohash, opts, false, func() {})
 	if err != nil {
 		return nil, err
 	}
