@@ -209,6 +209,7 @@ func TestOpenAPISchemas(t *testing.T) {
 	full := problem{Title: "t", Status: 1, Detail: "d", Infohash: "i", Route: "r", Name: "n"}
 	for schema, sent := range map[string]any{
 		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{},
+		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
 	} {
 		b, err := json.Marshal(sent)
 		if err != nil {
@@ -234,6 +235,32 @@ func TestOpenAPIValues(t *testing.T) {
 	}
 	if got := describedTexts(t, "components", "schemas", "State", "enum"); !slices.Equal(got, wantStates) {
 		t.Errorf("openapi.yaml has the states %q, want %q", got, wantStates)
+	}
+	for path, want := range map[[2]string][]string{
+		{"Peer", "found"}: {
+			string(torrents.FoundByTracker), string(torrents.FoundByDHT), string(torrents.FoundByPEX), string(torrents.FoundByLSD),
+			string(torrents.FoundIncoming), string(torrents.FoundFixed), string(torrents.FoundWebSeed),
+		},
+		{"Tracker", "kind"}: {
+			string(torrents.KindTracker), string(torrents.KindDHT), string(torrents.KindPEX), string(torrents.KindLSD),
+		},
+		{"Tracker", "status"}: {
+			string(torrents.TrackerIdle), string(torrents.TrackerAnnouncing), string(torrents.TrackerOK),
+			string(torrents.TrackerFailed), string(torrents.TrackerOff),
+		},
+	} {
+		if got := describedTexts(t, "components", "schemas", path[0], "properties", path[1], "enum"); !slices.Equal(got, want) {
+			t.Errorf("openapi.yaml has for %s.%s the values %q, want %q", path[0], path[1], got, want)
+		}
+	}
+	wantFlags := []string{
+		string(torrents.FlagSeed), string(torrents.FlagChoking), string(torrents.FlagInterested), string(torrents.FlagWanted),
+	}
+	if got := describedTexts(t, "components", "schemas", "Peer", "properties", "flags", "items", "enum"); !slices.Equal(got, wantFlags) {
+		t.Errorf("openapi.yaml has the flags %q, want %q", got, wantFlags)
+	}
+	if !slices.Equal(states, torrents.States()) {
+		t.Errorf("lists can be filtered by the states %q, and there are %q", states, torrents.States())
 	}
 	wantArchives := []string{
 		string(torrents.ArchivesFolder), string(torrents.ArchivesBoth), string(torrents.ArchivesOff),

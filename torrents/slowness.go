@@ -69,7 +69,7 @@ func (s slowness) withoutPeers() string {
 	switch {
 	case s.trackerSays != "":
 		return "the tracker says: " + s.trackerSays
-	case s.alone < slowAfter && !s.metadata:
+	case s.alone < slowAfter, s.metadata && s.alone < seekTime:
 		return ""
 	case s.alone < seekTime || s.asking && s.alone < time.Minute:
 		return "looking for peers"

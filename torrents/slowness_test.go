@@ -9,7 +9,7 @@ import (
 )
 
 func TestReason(t *testing.T) {
-	const min = time.Minute
+	const minute = time.Minute
 	for _, test := range []struct {
 		name string
 		s    slowness
@@ -23,23 +23,24 @@ func TestReason(t *testing.T) {
 		{"no limit for who does not wait", slowness{peers: 3, limit: 1 << 20}, ""},
 
 		{"first look", slowness{waiting: true, silent: 4 * time.Second, alone: 4 * time.Second}, "looking for peers"},
-		{"slow tracker", slowness{waiting: true, silent: min, alone: 40 * time.Second, asking: true}, "looking for peers"},
-		{"alone", slowness{waiting: true, silent: min, alone: 40 * time.Second}, "no peers since 40 s"},
-		{"long alone", slowness{waiting: true, silent: min, alone: 4*min + 59*time.Second, asking: true}, "no peers since 4 min"},
-		{"refused", slowness{waiting: true, silent: min, alone: min, trackerSays: "unregistered torrent"}, "the tracker says: unregistered torrent"},
+		{"slow tracker", slowness{waiting: true, silent: minute, alone: 40 * time.Second, asking: true}, "looking for peers"},
+		{"alone", slowness{waiting: true, silent: minute, alone: 40 * time.Second}, "no peers since 40 s"},
+		{"long alone", slowness{waiting: true, silent: minute, alone: 4*minute + 59*time.Second, asking: true}, "no peers since 4 min"},
+		{"refused", slowness{waiting: true, silent: minute, alone: minute, trackerSays: "unregistered torrent"}, "the tracker says: unregistered torrent"},
 		{"refused, but with peers", slowness{waiting: true, silent: time.Second, peers: 1, trackerSays: "unregistered torrent"}, ""},
 
-		{"one choked", slowness{waiting: true, silent: min, peers: 1, having: 1, choking: 1}, "the only peer chokes us"},
-		{"all choked", slowness{waiting: true, silent: min, peers: 5, having: 5, choking: 5}, "all 5 peers choke us"},
-		{"those who have it choke", slowness{waiting: true, silent: min, peers: 5, having: 2, choking: 2}, "2 of 5 peers have the wanted pieces, and choke us"},
-		{"the one that has it chokes", slowness{waiting: true, silent: min, peers: 5, having: 1, choking: 1}, "1 of 5 peers has the wanted pieces, and chokes us"},
-		{"none has it", slowness{waiting: true, silent: min, peers: 3}, "3 peers, and none has the wanted pieces"},
-		{"the only one lacks it", slowness{waiting: true, silent: min, peers: 1}, "1 peer, and it has none of the wanted pieces"},
+		{"one choked", slowness{waiting: true, silent: minute, peers: 1, having: 1, choking: 1}, "the only peer chokes us"},
+		{"all choked", slowness{waiting: true, silent: minute, peers: 5, having: 5, choking: 5}, "all 5 peers choke us"},
+		{"those who have it choke", slowness{waiting: true, silent: minute, peers: 5, having: 2, choking: 2}, "2 of 5 peers have the wanted pieces, and choke us"},
+		{"the one that has it chokes", slowness{waiting: true, silent: minute, peers: 5, having: 1, choking: 1}, "1 of 5 peers has the wanted pieces, and chokes us"},
+		{"none has it", slowness{waiting: true, silent: minute, peers: 3}, "3 peers, and none has the wanted pieces"},
+		{"the only one lacks it", slowness{waiting: true, silent: minute, peers: 1}, "1 peer, and it has none of the wanted pieces"},
 		{"silence", slowness{waiting: true, silent: 90 * time.Second, peers: 3, having: 3, choking: 2}, "nothing from 3 peers since 1 min"},
-		{"web seed alone", slowness{waiting: true, silent: min, alone: min, webSeeds: 1}, "no peers, and nothing from the web seed since 1 min"},
-		{"web seed beside", slowness{waiting: true, silent: min, webSeeds: 1, peers: 2, having: 2, choking: 2}, "nothing from 2 peers since 1 min"},
+		{"web seed alone", slowness{waiting: true, silent: minute, alone: minute, webSeeds: 1}, "no peers, and nothing from the web seed since 1 min"},
+		{"web seed beside", slowness{waiting: true, silent: minute, webSeeds: 1, peers: 2, having: 2, choking: 2}, "nothing from 2 peers since 1 min"},
 
-		{"metadata", slowness{metadata: true, alone: time.Second}, "looking for peers"},
+		{"metadata", slowness{metadata: true, alone: 29 * time.Second}, ""},
+		{"metadata, slow tracker", slowness{metadata: true, alone: 31 * time.Second, asking: true}, "looking for peers"},
 		{"metadata, alone", slowness{metadata: true, alone: 49 * time.Hour}, "no peers since 2 days"},
 		{"metadata, refused", slowness{metadata: true, alone: time.Second, trackerSays: "no"}, "the tracker says: no"},
 		{"metadata, peers", slowness{metadata: true, peers: 12}, "12 peers, none sent the metadata yet"},

@@ -157,8 +157,8 @@ func TestListTrackersOfMagnet(t *testing.T) {
 	}
 	ask := func() Tracker { return mustTrackers(t, l, added.Infohash)[0] }
 	eventually(t, "the tracker is asked", func() bool { return ask().Status == TrackerAnnouncing })
-	if got := reasonOf(t, l, added.Infohash); got != "looking for peers" {
-		t.Errorf("meanwhile the reason is %q, want looking for peers", got)
+	if got := reasonOf(t, l, added.Infohash); got != "looking for the metadata in the swarm" {
+		t.Errorf("meanwhile the reason is %q", got)
 	}
 	close(hold)
 	eventually(t, "the tracker answers", func() bool { return ask().Status == TrackerFailed })
