@@ -56,6 +56,12 @@ func (a *announces) get(address string) (announce, bool) {
 	return got, ok
 }
 
+func (a *announces) any() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.of) > 0
+}
+
 func (a *announces) change(address string, f func(*announce)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -239,7 +239,7 @@ const joinPause = 100 * time.Millisecond
 // joinSoon is join, and waits for the place if what had the same infohash before is about to leave it.
 func (e *entry) joinSoon(ctx context.Context, s *session) (*member, error) {
 	for {
-		m, err := e.join(s)
+		m, err := e.join(s) //nolint:contextcheck // what goes on beside ends when the torrent leaves the swarm
 		if !errors.Is(err, errMember) {
 			return m, err
 		}

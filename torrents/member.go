@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -37,6 +38,11 @@ type member struct {
 	active, seeds int       // connected peers, and those who have everything
 	alone         time.Time // since when no peer is connected; zero while one is
 
+	again      bool            // it has been in the swarm before
+	ctx        context.Context //nolint:containedctx // ends when it leaves; of what it does in the background
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+
 	announces  announces // with the trackers
 	announced  time.Time // to the DHT last
 	peerRates  peerRates // of those whom somebody looks at
@@ -61,6 +67,9 @@ func (m *member) isBroken() bool { return isClosed(m.broken) }
 func (m *member) leave() {
 	m.swarm.mu.Lock()
 	delete(m.swarm.members, m.ih)
+	if m.announces.any() {
+		m.swarm.been[m.ih] = struct{}{}
+	}
 	m.swarm.mu.Unlock()
 	m.mu.Lock()
 	m.left = true
@@ -70,6 +79,8 @@ func (m *member) leave() {
 	for _, stop := range stops {
 		stop()
 	}
+	m.cancel()
+	m.background.Wait()
 	m.t.Drop()
 }
 

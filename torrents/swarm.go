@@ -65,13 +65,18 @@ type swarm struct {
 
 	background sync.WaitGroup
 
-	observer *observer
-	totals   totals
+	cfg         *torrent.ClientConfig // of client
+	observer    *observer
+	totals      totals
+	reannounces chan struct{} // one for each of our own announces
 	// blocked says in words what keeps everything from going out; empty if nothing does. It may be nil.
 	blocked func() string
 
 	mu      sync.Mutex
 	members map[Infohash]*member
+	// been has every torrent that was announced to a tracker since the start. The engine does not forget
+	// those either.
+	been map[Infohash]struct{}
 }
 
 func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
@@ -103,6 +108,10 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		members:  make(map[Infohash]*member),
 		peers:    peerInfos(opts.Peers),
 		observer: watch,
+		cfg:      cfg,
+		been:     make(map[Infohash]struct{}),
+
+		reannounces: make(chan struct{}, maxReannounces),
 	}
 	watch.swarm.Store(s)
 	s.background.Go(func() { s.run(ctx) })
@@ -172,9 +181,11 @@ func (s *swarm) add(ih Infohash, opts torrent.AddTorrentOpts, private bool, nudg
 	m := &member{
 		swarm: s, ih: ih, t: t, private: private, nudge: nudge, broken: make(chan struct{}), lastSample: now, alone: now,
 	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
 	s.members[ih] = m
+	_, m.again = s.been[ih]
 	s.mu.Unlock()
 	return m, nil
 }
@@ -203,6 +214,7 @@ func (s *swarm) join(meta *Metainfo, p *pieces, nudge func()) (*member, error) {
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
 	m.t.AddTrackers(usableTrackers(meta.trackers()))
+	m.reannounce()
 	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
 	m.look(time.Now())
 	return m, nil
@@ -224,6 +236,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	}
 	defer m.leave()
 	m.t.AddTrackers(usableTrackers(tiers(link.trackers)))
+	m.reannounce() //nolint:contextcheck // it ends when the magnet leaves, which is when ctx has
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {
