@@ -90,7 +90,7 @@ const testMetrics = "shoal_tests 1\n"
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
 	return New(Options{
-		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base,
+		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
 		Clients: func() []Client { return s.clients },
 		Readers: func() []Reader { return s.readers },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -2,11 +2,8 @@ package admin
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/json"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"shoal/torrents"
@@ -26,8 +23,7 @@ type listQuery struct {
 	after              *position // nil for the first page
 }
 
-// position is the place of a torrent in a sorted list. It is what a cursor holds, so that a page
-// goes on at the right place though torrents came and went.
+// position is the place of a torrent in a sorted list. It is what a cursor holds.
 type position struct {
 	Key      sortKey           `json:"k"`
 	Infohash torrents.Infohash `json:"i"`
@@ -52,16 +48,11 @@ var sorts = map[string]func(*torrents.Torrent) sortKey{
 	"up_rate":   func(t *torrents.Torrent) sortKey { return sortKey{Number: t.UpRate} },
 }
 
-var states = []torrents.State{
-	torrents.StateMetadata, torrents.StateIdle, torrents.StateActive, torrents.StateComplete, torrents.StatePaused,
-	torrents.StateFailed,
-}
-
 func parseListQuery(v url.Values) (listQuery, error) {
 	q := listQuery{
-		route: v.Get("route"), state: v.Get("state"), text: strings.ToLower(v.Get("q")), limit: defaultLimit,
+		route: v.Get("route"), state: v.Get("state"), text: strings.ToLower(v.Get("q")),
 	}
-	if q.state != "" && !slices.Contains(states, torrents.State(q.state)) {
+	if q.state != "" && !slices.Contains(torrents.States(), torrents.State(q.state)) {
 		return q, badRequest("There is no state called %.40q.", q.state)
 	}
 	name := cmp.Or(v.Get("sort"), "name")
@@ -70,23 +61,11 @@ func parseListQuery(v url.Values) (listQuery, error) {
 	if q.sort, ok = sorts[name]; !ok {
 		return q, badRequest("Torrents cannot be sorted by %.40q.", name)
 	}
-	if limit := v.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxLimit {
-			return q, badRequest("The limit is %.40q, and has to be 1 to %d.", limit, maxLimit)
-		}
-		q.limit = n
+	var err error
+	if q.limit, err = parseLimit(v.Get("limit"), defaultLimit); err != nil {
+		return q, err
 	}
-	if cursor := v.Get("cursor"); cursor != "" {
-		b, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err == nil {
-			err = json.Unmarshal(b, &q.after)
-		}
-		if err != nil || q.after == nil {
-			return q, badRequest("The cursor %.60q is not one that this API gave.", cursor)
-		}
-	}
-	return q, nil
+	return q, decodeCursor(v.Get("cursor"), &q.after)
 }
 
 // listPage is a part of a list.
@@ -113,9 +92,7 @@ func (q listQuery) page(all []torrents.Torrent) listPage {
 	list := rows.sorted()
 	if len(list) > q.limit {
 		list = list[:q.limit]
-		// Numbers and texts always encode.
-		cursor, _ := json.Marshal(list[q.limit-1].position)
-		page.next = base64.RawURLEncoding.EncodeToString(cursor)
+		page.next = encodeCursor(list[q.limit-1].position)
 	}
 	for _, r := range list {
 		page.torrents = append(page.torrents, *r.torrent)

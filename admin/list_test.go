@@ -35,7 +35,7 @@ func madeUp(n int, random *rand.Rand) torrents.Torrent {
 		Infohash: torrents.Infohash{byte(random.Uint32()), byte(n >> 8), byte(n)},
 		Name:     []string{"a", "B", "b", "ä", "<script>", "", "\u202e"}[random.IntN(7)],
 		Route:    []string{"films", "music", ""}[random.IntN(3)],
-		State:    states[random.IntN(len(states))],
+		State:    torrents.States()[random.IntN(len(torrents.States()))],
 		Size:     random.Int64N(3) << 40,
 		Cached:   random.Int64N(3),
 		Added:    day.Add(time.Duration(random.Int64N(3))),

@@ -105,7 +105,7 @@ func TestUnknownPaths(t *testing.T) {
 	for _, path := range []string{
 		"/", "/nothing", "/healthz/", "/metrics/", "/api", "/api/v1", "/api/v1/", "/api/v1/routes/", "/api/v1/routes/a/b",
 		"/api/v1/metrics", "/api/v1/readers/", "/api/v1/clients/127.0.0.1",
-		"/api/v1/routes/a%2Fb", "/api/v1/torrents/", "/api/v1/torrents/" + ih + "/files", "/api/v2/routes", "/%3Cscript%3E",
+		"/api/v1/routes/a%2Fb", "/api/v1/torrents/", "/api/v1/torrents/" + ih + "/nothing", "/api/v2/routes", "/%3Cscript%3E",
 		"/" + strings.Repeat("long", 1000),
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {

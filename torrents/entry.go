@@ -220,7 +220,7 @@ const joinPause = 100 * time.Millisecond
 // joinSoon is join, and waits for the place if what had the same infohash before is about to leave it.
 func (e *entry) joinSoon(ctx context.Context, s *session) (*member, error) {
 	for {
-		m, err := e.join(s)
+		m, err := e.join(s) //nolint:contextcheck // what goes on beside ends when the torrent leaves the swarm
 		if !errors.Is(err, errMember) {
 			return m, err
 		}
@@ -253,7 +253,7 @@ func (e *entry) join(s *session) (*member, error) {
 		// The disk could not be written. Whoever comes now tries again.
 		m.leave()
 	}
-	m, err := e.lib.swarm.join(s.meta, s.pieces)
+	m, err := e.lib.swarm.join(s.meta, rec.sources, s.pieces)
 	if errors.Is(err, errMember) {
 		// The magnet that was removed just now is about to leave.
 		return nil, err
@@ -263,7 +263,6 @@ func (e *entry) join(s *session) (*member, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	e.recovered()
-	m.use(rec.sources)
 	s.mu.Lock()
 	s.member = m
 	s.mu.Unlock()

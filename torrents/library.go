@@ -105,6 +105,7 @@ type Library struct {
 	workers   sync.WaitGroup
 	slots     chan struct{} // one for each magnet that is in the swarm
 	fetching  chan struct{} // one for each .torrent file that is being fetched
+	browsed   browsed
 
 	// changing is held over a whole change, its writes to disk included, so that changes follow one
 	// another. Reading needs mu only.
@@ -417,6 +418,7 @@ func (l *Library) tend() {
 		case <-l.closing:
 			return
 		case now := <-rest.C:
+			l.browsed.forget(now)
 			for _, e := range l.list() {
 				err = errors.Join(err, e.rest(now.Add(-l.opts.Idle)))
 			}

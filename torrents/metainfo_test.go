@@ -368,7 +368,7 @@ func FuzzJoin(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer func() { _ = p.Close() }() // in a folder that is about to go
-		member, err := s.join(m, p)
+		member, err := s.join(m, sources{}, p)
 		if err != nil {
 			return
 		}

@@ -43,7 +43,7 @@ func newUplink(opts SwarmOptions, log *slog.Logger) (*uplink.Uplink, error) {
 // to what there is.
 func keepTo(up *uplink.Uplink, cfg *torrent.ClientConfig, opts *SwarmOptions, log *slog.Logger) {
 	if opts.Interface != "" {
-		bindTo(cfg, up)
+		bindTo(up, cfg, opts)
 	}
 	if opts.Proxy != "" {
 		goThroughProxy(cfg, opts, log)
@@ -54,21 +54,13 @@ func keepTo(up *uplink.Uplink, cfg *torrent.ClientConfig, opts *SwarmOptions, lo
 	}
 }
 
-// With an interface that comes and goes, trackers that could not be asked are asked again after
-// minAnnouncePause, doubling up to maxAnnouncePause.
-const (
-	minAnnouncePause = 10 * time.Second
-	maxAnnouncePause = 2 * time.Minute
-)
-
-func bindTo(cfg *torrent.ClientConfig, up *uplink.Uplink) {
+func bindTo(up *uplink.Uplink, cfg *torrent.ClientConfig, opts *SwarmOptions) {
 	// The engine looks the names of UDP trackers and of peers up by this one.
 	net.DefaultResolver = up.Resolver()
 	cfg.ListenPacket = up.ListenPeersPacket
 	cfg.DisableTCP = true // its own sockets; see attach
 	// The engine's would join its groups on the system's interface.
-	cfg.LocalServiceDiscovery = nil
-	cfg.FailedAnnounceMinInterval, cfg.FailedAnnounceMaxInterval = minAnnouncePause, maxAnnouncePause
+	cfg.LocalServiceDiscovery, opts.LSD = nil, false
 }
 
 func goThroughProxy(cfg *torrent.ClientConfig, opts *SwarmOptions, log *slog.Logger) {
@@ -170,7 +162,8 @@ func (m *member) suspend() {
 	}
 }
 
-// resume takes suspend back, connects again, and looks for more peers at once.
+// resume takes suspend back, connects again, and looks for more peers at once, by trackers as well: the engine would ask
+// those that it could not reach only after a while.
 func (m *member) resume() {
 	m.mu.Lock()
 	if !m.suspended {
@@ -183,4 +176,5 @@ func (m *member) resume() {
 	m.mu.Unlock()
 	m.t.SetMaxEstablishedConns(m.swarm.opts.MaxPeers)
 	m.t.AddPeers(peers)
+	m.reannounce(func(string) bool { return true })
 }

@@ -39,7 +39,8 @@ type Torrent struct {
 	Activity
 }
 
-func (e *entry) describe(route string) Torrent {
+// look is describe without the reason why it is slow.
+func (e *entry) look(route string) Torrent {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := Torrent{
@@ -78,11 +79,6 @@ func (e *entry) describe(route string) Torrent {
 		t.State = StateActive
 	default:
 		t.State = StateIdle
-	}
-	if t.State == StateActive || t.State == StateMetadata {
-		if problem := e.lib.swarm.problem(); problem != "" {
-			t.Reason = problem
-		}
 	}
 	return t
 }

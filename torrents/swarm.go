@@ -84,9 +84,17 @@ type swarm struct {
 
 	background sync.WaitGroup
 
+	cfg         *torrent.ClientConfig // of client
+	observer    *observer
+	totals      totals
+	reannounces chan struct{} // one for each of our own announces
+
 	mu      sync.Mutex
-	members map[*member]struct{}
-	cutOff  bool // nothing can be sent, so members have no connections
+	members map[Infohash]*member
+	// been has every torrent that was announced to a tracker since the start. The engine does not forget
+	// those either.
+	been   map[Infohash]struct{}
+	cutOff bool // nothing can be sent, so members have no connections
 }
 
 // newSwarm starts the client, which goes out by out and closes that. block may be nil.
@@ -106,6 +114,7 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 	if block != nil {
 		cfg.IPBlocklist = block
 	}
+	heard := observe(cfg)
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		// Fewer peers find us on a port that nobody forwards. That is no reason to serve nothing.
@@ -121,18 +130,23 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 	attach(client, out.uplink, &opts)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &swarm{
-		client:  client,
-		limits:  limits,
-		log:     log,
-		opts:    opts,
-		cutOff:  out.uplink.Problem() != "",
-		stop:    stop,
-		members: make(map[*member]struct{}),
-		peers:   newFixedPeers(opts.Peers),
-		out:     out,
+		client:   client,
+		cfg:      cfg,
+		observer: heard,
+		limits:   limits,
+		log:      log,
+		opts:     opts,
+		cutOff:   out.uplink.Problem() != "",
+		stop:     stop,
+		members:  make(map[Infohash]*member),
+		been:     make(map[Infohash]struct{}),
+		peers:    newFixedPeers(opts.Peers),
+		out:      out,
 
 		extraTrackers: extra,
+		reannounces:   make(chan struct{}, maxReannounces),
 	}
+	heard.swarm.Store(s)
 	s.background.Go(func() { s.run(ctx) })
 	if opts.Proxy == "" {
 		s.background.Go(func() { s.peers.run(ctx, out.uplink.Resolver(), log) })
@@ -181,27 +195,37 @@ func (s *swarm) list() []*member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]*member, 0, len(s.members))
-	for m := range s.members {
+	for _, m := range s.members {
 		list = append(list, m)
 	}
 	return list
 }
 
+// member returns a torrent's place in the swarm; nil if it has none.
+func (s *swarm) member(ih Infohash) *member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.members[ih]
+}
+
 // errMember is returned for a torrent that is in the swarm already.
 var errMember = errors.New("the torrent is in the swarm already")
 
-func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) {
+func (s *swarm) add(ih Infohash, opts torrent.AddTorrentOpts, private bool) (*member, error) {
 	t, isNew := s.client.AddTorrentOpt(opts)
 	if !isNew {
 		return nil, errMember
 	}
+	now := time.Now()
 	m := &member{
-		swarm: s, t: t, private: private, lastSample: time.Now(),
+		swarm: s, ih: ih, t: t, private: private, lastSample: now, alone: now,
 		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}), paused: make(chan struct{}),
 	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
-	s.members[m] = struct{}{}
+	s.members[ih] = m
+	_, m.again = s.been[ih]
 	cutOff := s.cutOff
 	s.mu.Unlock()
 	if cutOff {
@@ -210,8 +234,8 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) 
 	return m, nil
 }
 
-// join makes a torrent a member whose data is in p. It does not wait for peers.
-func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
+// join makes a torrent a member whose data is in p, with more sources than its metainfo names. It does not wait for peers.
+func (s *swarm) join(meta *Metainfo, more sources, p *cache.Pieces) (*member, error) {
 	unsure := new(atomic.Int64)
 	opts := torrent.AddTorrentOpts{
 		Storage:     cacheStorage{p, unsure},
@@ -223,7 +247,7 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	} else {
 		opts.InfoHashV2.Set(infohash_v2.T(sha256.Sum256(meta.raw.InfoBytes)))
 	}
-	m, err := s.add(opts, meta.Private)
+	m, err := s.add(meta.Infohash, opts, meta.Private)
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +262,8 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	m.telling.Go(newPipeline(m).run)
 	m.addTrackers(meta.trackers(), !meta.Private)
 	m.addWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
+	m.use(more)
+	m.announceAgain()
 	m.look(time.Now())
 	return m, nil
 }
@@ -252,13 +278,14 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	if link.v2 == nil || Infohash(link.v2[:len(link.infohash)]) != link.infohash {
 		opts.InfoHash = infohash.T(link.infohash)
 	}
-	m, err := s.add(opts, false)
+	m, err := s.add(link.infohash, opts, false)
 	if err != nil {
 		return nil, err
 	}
 	defer m.leave()
 	// A link to a private torrent has to name a tracker, so that one without is to none.
 	m.addTrackers(tiers(link.trackers), len(link.trackers) == 0)
+	m.announceAgain() //nolint:contextcheck // it ends when the magnet leaves, which is when ctx has
 	m.t.AddPeers(peerInfos(link.peers))
 	m.look(time.Now())
 	select {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // CheckTracker says what is wrong with the URL of a tracker. The error is an *InputError.
@@ -83,6 +84,9 @@ func (s *swarm) askable(link string) (string, error) {
 // SwarmOptions.ExtraTrackers if it is known not to be private.
 func (m *member) addTrackers(tiers [][]string, extra bool) {
 	m.t.AddTrackers(m.swarm.usableTrackers(tiers, extra))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.overlooked = time.Now().Add(overlookedAfter)
 }
 
 // usableTrackers returns those that the engine can ask, and SwarmOptions.ExtraTrackers behind them if extra

@@ -54,8 +54,8 @@ func (s *sample) naming(t testing.TB, trackers, seeds []string, private bool) []
 	return b
 }
 
-// tracker is an HTTP tracker, and whatever else announces may meet.
-type tracker struct {
+// httpTracker is an HTTP tracker, and whatever else announces may meet.
+type httpTracker struct {
 	*httptest.Server
 	peer string // host:port that it tells of
 
@@ -64,15 +64,15 @@ type tracker struct {
 	sent  atomic.Int64
 }
 
-func startTracker(t testing.TB, peer string) *tracker {
+func startTracker(t testing.TB, peer string) *httpTracker {
 	t.Helper()
-	tr := &tracker{peer: peer}
+	tr := &httpTracker{peer: peer}
 	tr.Server = httptest.NewServer(tr)
 	t.Cleanup(tr.Close)
 	return tr
 }
 
-func (tr *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (tr *httpTracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tr.mu.Lock()
 	tr.heard = append(tr.heard, r.URL.Path+" "+r.URL.Query().Get("info_hash"))
 	tr.mu.Unlock()
@@ -98,7 +98,7 @@ func (tr *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (tr *tracker) announces(path string, ih Infohash) bool {
+func (tr *httpTracker) announces(path string, ih Infohash) bool {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return slices.Contains(tr.heard, path+" "+string(ih[:]))
@@ -212,6 +212,10 @@ func TestTrackerURL(t *testing.T) {
 		"http://t.example/#":                       "http://t.example/",
 		"http://t.example?":                        "http://t.example?",
 		"http://t.example/%2f%41":                  "http://t.example/%2f%41",
+		"http://t.example/%7euser/announce":        "http://t.example/%7euser/announce",
+		"http://[::1]:1/announce":                  "http://[::1]:1/announce",
+		"http://[":                                 "",
+		"t.example":                                "",
 		"":                                         "",
 		"*http://t.example/":                       "",
 		"udp://t.example/announce":                 "",
@@ -410,7 +414,7 @@ func TestTrackerRedirects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Close() }() // in a folder that is about to go
-	m, err := s.join(meta, p)
+	m, err := s.join(meta, sources{}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -517,4 +521,31 @@ func TestAnnounceIP(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the tracker was not asked")
 	}
+}
+
+// FuzzTrackerAddress joins the swarm with trackers of any address: the engine must not panic.
+func FuzzTrackerAddress(f *testing.F) {
+	for _, address := range []string{
+		"foo://x/", "HTTP://127.0.0.1:1/a", "http://a:b@127.0.0.1:1/a", "http://127.0.0.1:1/a b", "http://127.0.0.1:1/%zz",
+		"http://127.0.0.1:1/a#b%20c", "http://127.0.0.1:1?#", "http://127.0.0.1:1/%7f?",
+	} {
+		f.Add(address)
+	}
+	l := mustOpen(f, testOptions(f, newRecorder()))
+	f.Fuzz(func(t *testing.T, address string) {
+		// Nothing but loopback is asked, whatever the fuzzer finds. The engine keeps the socket of a UDP
+		// tracker for ever, and here a leak is a failure.
+		if u, err := url.Parse(address); err == nil && (u.Scheme == "udp" || u.Host != "" && u.Hostname() != "127.0.0.1") {
+			return
+		}
+		link := "magnet:?xt=urn:btih:" + strings.Repeat("0f", 20)
+		parsed, err := parseMagnet(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed.trackers = []string{address}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, _ = l.swarm.resolve(ctx, parsed) // it ends at once
+	})
 }

@@ -138,7 +138,8 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, log), Logger: log,
+			Version: thisBuild().version,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
