@@ -100,7 +100,15 @@ func (l *pipeline) run() {
 }
 
 // look tells the engine everything if nothing has come since it was called last: the peer may have none of what it was asked for.
+//
+// It also finds pieces that the engine takes for complete and that are gone: it notes that a piece is complete some time after it has told
+// the cache, which may have evicted it meanwhile.
 func (l *pipeline) look() {
+	for piece := range l.told {
+		if state := l.m.t.PieceState(piece); state.Complete && l.m.pieces.State(piece) != cache.Present {
+			l.m.t.Piece(piece).UpdateCompletion()
+		}
+	}
 	total, _ := l.m.pieces.Arrived(maps.Keys(l.told))
 	if total == l.beat && len(l.told) < len(l.wanted) {
 		l.tellAll()
@@ -168,14 +176,14 @@ const minWake = 64 << 10
 
 // tellFirst tells the engine where somebody begins to wait: of the first piece of each run of pieces that are waited for, none of which it
 // knows. They do not wait for the read-ahead of others.
-func (l *pipeline) tellFirst() (any bool) {
+func (l *pipeline) tellFirst() (told bool) {
 	for _, r := range l.runs() {
-		if !slices.ContainsFunc(r.pieces, func(piece int) bool { _, told := l.told[piece]; return told }) {
+		if !slices.ContainsFunc(r.pieces, l.knows) {
 			l.tell(r.pieces[0], cache.Now)
-			any = true
+			told = true
 		}
 	}
-	return any
+	return told
 }
 
 // run is a run of pieces that somebody waits for.
@@ -228,7 +236,13 @@ func (l *pipeline) untold() []int {
 		}
 	}
 	slices.SortFunc(ahead, func(a, b int) int { return cmp.Compare(l.wanted[a].seq, l.wanted[b].seq) })
-	return slices.DeleteFunc(append(list, ahead...), func(piece int) bool { _, told := l.told[piece]; return told })
+	return slices.DeleteFunc(append(list, ahead...), l.knows)
+}
+
+// knows says whether the engine was told that the piece is wanted.
+func (l *pipeline) knows(piece int) bool {
+	_, told := l.told[piece]
+	return told
 }
 
 // target is how many bytes a single peer should be asked for in advance.
