@@ -182,3 +182,59 @@ func TestPinned(t *testing.T) {
 		t.Errorf("all %d bytes of what is pinned no more are left, want some evicted", got)
 	}
 }
+
+// TestPrefetch fetches one file of a folder ahead, and evicts it again.
+func TestPrefetch(t *testing.T) {
+	const piece = 256 << 10
+	s := newSample(t, "folder", piece, map[string][]byte{"a": randomBytes(8 * piece), "b/c": randomBytes(40 * piece), "b/d": randomBytes(1)})
+	rec := newRecorder()
+	p := startPeer(t, s)
+	opts := testOptions(t, rec, p.addr)
+	opts.CacheLimit = 45 * piece
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.metainfo)
+	files := make(map[string]*File)
+	list := mustLoad(t, rec.await(t, s.infohash))
+	for i := range list {
+		files[strings.Join(list[i].Path, "/")] = &list[i]
+	}
+	for path, want := range map[string]error{"x": ErrNotFound, "b/c/d": ErrNotFound} {
+		if err := l.Prefetch(s.infohash, path); !errors.Is(err, want) {
+			t.Errorf("prefetch of %q: %v, want %v", path, err, want)
+		}
+	}
+	var bad *InputError
+	if err := l.Prefetch(s.infohash, ""); !errors.As(err, &bad) {
+		t.Errorf("prefetch of more than the cache holds: %v", err)
+	}
+	if err := l.Prefetch(s.infohash, "b/c"); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for files["b/c"].Cached() < files["b/c"].Size {
+		if time.Now().After(deadline) {
+			t.Fatalf("after 30 s there are %d bytes of %d", files["b/c"].Cached(), files["b/c"].Size)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if got := files["a"].Cached(); got > piece {
+		t.Errorf("%d bytes of another file were fetched", got)
+	}
+	if got, want := p.uploaded(), int64(42*piece); got > want {
+		t.Errorf("the peer sent %d bytes, want at most %d", got, want)
+	}
+	b := make([]byte, files["b/c"].Size)
+	if _, err := files["b/c"].ReadAt(t.Context(), b, 0); err != nil || !bytes.Equal(b, s.files["b/c"]) {
+		t.Errorf("read: %v", err)
+	}
+	freed, err := l.Evict(s.infohash, "b")
+	if err != nil || freed < files["b/c"].Size || files["b/c"].Cached() != 0 {
+		t.Errorf("evicted %d bytes, %v; there are %d left", freed, err, files["b/c"].Cached())
+	}
+	if use := diskUse(t, opts.CacheDir); use > 64<<10 {
+		t.Errorf("the disk still has %d bytes", use)
+	}
+	if _, err := files["b/c"].ReadAt(t.Context(), b, 0); err != nil || !bytes.Equal(b, s.files["b/c"]) {
+		t.Errorf("read again: %v", err)
+	}
+}

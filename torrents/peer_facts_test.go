@@ -61,28 +61,32 @@ func TestPeers(t *testing.T) {
 		t.Errorf("nobody reads it, and it has the peers %+v", got)
 	}
 	f := mustLoad(t, rec.await(t, s.infohash))[0]
-	done := make(chan error, 1)
-	go func() {
-		_, err := f.ReadAt(t.Context(), make([]byte, f.Size), 0)
-		done <- err
-	}()
+	if _, err := f.ReadAt(t.Context(), make([]byte, 1), 0); err != nil {
+		t.Fatal(err)
+	}
 	// A second one comes in, encrypted, and downloads from us.
 	leech := startPeerWith(t, func(cfg *torrent.ClientConfig) {
 		cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{RequirePreferred: true, Preferred: true}
 	})
 	addEmpty(t, leech, s).DownloadAll()
-	await(t, "the torrent is in the swarm", func() bool { return l.swarm.member(s.infohash) != nil })
 	addr := l.swarm.client.ListenAddrs()[0].String()
-	leech.client.Torrents()[0].AddPeers(peerInfos([]string{addr}))
-
+	await(t, "both are there", func() bool {
+		// While the limit is reached, the engine turns away whoever comes.
+		leech.client.Torrents()[0].AddPeers(peerInfos([]string{addr}))
+		return len(mustPeers(t, l, s.infohash)) == 2
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.ReadAt(t.Context(), make([]byte, f.Size), 0)
+		done <- err
+	}()
 	var list []Peer
-	await(t, "both are there, and data flows between them", func() bool {
+	await(t, "data flows between them", func() bool {
 		if list = mustPeers(t, l, s.infohash); len(list) == 0 {
 			return false
 		}
 		// Of a whole window: the first rate is the engine's, with its burst in it.
 		rate := list[0].DownRate
-		t.Logf("XX %+v", list)
 		return len(list) == 2 && list[0].Received+list[1].Received > 0 && list[0].Sent+list[1].Sent > 0 &&
 			rate > 0 && rate <= 2*opts.Swarm.DownLimit
 	})

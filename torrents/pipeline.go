@@ -1,6 +1,8 @@
 package torrents
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -9,33 +11,49 @@ import (
 	"shoal/torrents/cache"
 )
 
-// pipeline tells the engine which pieces to ask peers for: those that somebody waits for at once, and of those that will be read soon
-// as many as keep the peers busy. It belongs to one goroutine.
+// pipeline tells the engine which pieces to ask peers for. It belongs to one goroutine.
 //
 // anacrolix/torrent v1.62.0 asks a peer for as much as it is told that is wanted, up to some 16 MiB, takes nothing back when it is not
 // wanted any more, and asks for more only when all of it has come. A reader who goes on elsewhere would wait for all that, and a peer
-// that is far away would have nothing to do for a round trip each time. So while there is one peer, it is told of as little as the
-// measured rate needs, and is made to look again when half of that has come. With more peers their pauses do not fall together, and what
-// there is to ask for has to suffice for all of them: they are told everything.
+// that is far away would have nothing to do for a round trip each time. So while there is one peer, it is asked for as little as the
+// measured rate needs, and the engine is made to look again when half of that has come. With more peers their pauses do not fall
+// together, and what there is to ask for has to suffice for all of them: the engine is told everything.
 type pipeline struct {
 	m *member
 
-	asked map[int]cache.Urgency // what the engine was told, where that is not None
-	ahead []int                 // pieces that are wanted ahead and were not told, the first to be asked for in front
+	wanted map[int]wish          // what readers want
+	told   map[int]cache.Urgency // of that, what the engine knows
+	seq    int
 
-	lead     time.Duration // how much time's worth of data to have under way; see probe
-	probing  bool          // lead was raised a moment ago
-	rates    [10]float64   // measured last, in bytes per second
-	measured int           // of rates
-	looked   time.Time
-	arrived  int64
-	before   float64   // the rate before lead was raised
-	retry    time.Time // when to raise it again at the earliest
+	fresh int  // the piece that the engine was told of last
+	first bool // somebody begins to wait there, and the engine should look at once
+
+	// What the engine has, as far as can be told: bytes that it asked for and did not get yet, and how many it will have under way at
+	// the most; see kick.
+	pending, limit int64
+
+	lead    time.Duration // how much time's worth of data to have under way; see probe
+	probing bool          // lead was raised a moment ago
+	before  float64       // the rate before that
+	retry   time.Time     // when to raise it again at the earliest
+	rates   [10]float64   // measured last, in bytes per second
+	count   int           // of rates measured
+	looked  time.Time
+	arrived int64 // bytes, when it was measured last
+	seen    int64 // bytes, at the last step
+	beat    int64 // bytes, at the last beat
+}
+
+// wish is how a piece is wanted.
+type wish struct {
+	urgency cache.Urgency
+	ticket  uint32
+	seq     int // which was first, of those that are wanted ahead
 }
 
 const (
 	// minUnderWay and maxUnderWay bound how many bytes a single peer is asked for in advance.
-	minUnderWay = 1 << 20
+	minUnderWay = 3 << 19
 	maxUnderWay = 16 << 20
 	// firstUnderWay is that while nothing was measured.
 	firstUnderWay = 2 << 20
@@ -45,95 +63,191 @@ const (
 	maxTime = 2 * time.Second
 	// rateTime is how long a rate is measured for.
 	rateTime = 500 * time.Millisecond
+	// probeEvery is how many rates are measured between two attempts to make it faster.
+	probeEvery = 6
 	// probePause is how long to wait before trying again whether more under way would make it faster.
 	probePause = 15 * time.Second
+	// beat is how often is looked whether anything comes at all.
+	beat = 500 * time.Millisecond
 )
 
 func newPipeline(m *member) *pipeline {
-	return &pipeline{m: m, asked: make(map[int]cache.Urgency), lead: minTime}
+	return &pipeline{m: m, wanted: make(map[int]wish), told: make(map[int]cache.Urgency), lead: minTime}
 }
 
 // run goes on until the member leaves.
 func (l *pipeline) run() {
+	every := time.NewTicker(beat)
+	defer every.Stop()
 	for {
 		select {
 		case <-l.m.stop:
 			return
 		case <-l.m.renew:
-			for piece, u := range l.asked {
+			for piece, u := range l.told {
 				if u == cache.Now {
-					l.set(piece, cache.None)
-					l.set(piece, u)
+					l.tell(piece, cache.None)
+					l.tell(piece, u)
 				}
 			}
+		case <-every.C:
+			l.look()
 		case <-l.m.pieces.Changed():
+			l.take()
 			l.step()
 		}
 	}
 }
 
-// step tells the engine what has changed, and of as much more as is to be under way.
-func (l *pipeline) step() {
-	urgent := -1
+// look tells the engine everything if nothing has come since it was called last: the peer may have none of what it was asked for.
+//
+// It also finds pieces that the engine takes for complete and that are gone: it notes that a piece is complete some time after it has told
+// the cache, which may have evicted it meanwhile.
+func (l *pipeline) look() {
+	for piece := range l.told {
+		if state := l.m.t.PieceState(piece); state.Complete && l.m.pieces.State(piece) != cache.Present {
+			l.m.t.Piece(piece).UpdateCompletion()
+		}
+	}
+	total, _ := l.m.pieces.Arrived(maps.Keys(l.told))
+	if total == l.beat && len(l.told) < len(l.wanted) {
+		l.tellAll()
+	}
+	l.beat = total
+}
+
+// take notes what has changed.
+func (l *pipeline) take() {
 	for _, c := range l.m.pieces.Changes() {
 		if c.Recheck {
 			l.m.t.Piece(c.Piece).UpdateCompletion()
 		}
-		asked, known := l.asked[c.Piece]
-		if known && c.Urgency == asked {
-			continue
+		if c.Urgency == cache.None {
+			delete(l.wanted, c.Piece)
+		} else {
+			l.seq++
+			l.wanted[c.Piece] = wish{c.Urgency, c.Ticket, l.seq}
 		}
-		if i := slices.Index(l.ahead, c.Piece); i >= 0 {
-			l.ahead = slices.Delete(l.ahead, i, i+1)
+		if u, ok := l.told[c.Piece]; ok && u != c.Urgency {
+			l.tell(c.Piece, c.Urgency)
 		}
-		switch {
-		case c.Urgency == cache.Ahead && !known:
-			l.ahead = append(l.ahead, c.Piece)
-		case c.Urgency == cache.None && !known:
-		default:
-			l.set(c.Piece, c.Urgency)
-			if !known {
-				urgent = c.Piece
-			}
-		}
-	}
-	single := l.m.peers() <= 1
-	if more := l.fill(single); more >= 0 {
-		urgent = more
-	}
-	if single && urgent >= 0 {
-		l.kick(urgent)
 	}
 }
 
-// fill tells the engine of pieces that are wanted ahead while too little is under way, and returns the last, or -1.
-func (l *pipeline) fill(single bool) (last int) {
-	last = -1
-	target := int64(maxUnderWay)
-	if single {
-		target = l.target()
+// step tells the engine of as much more as is to be under way.
+func (l *pipeline) step() {
+	if l.m.peers() > 1 {
+		l.tellAll()
+		return
 	}
-	list := make([]int, 0, len(l.asked))
-	for piece := range l.asked {
-		list = append(list, piece)
-	}
-	total, left := l.m.pieces.Arrived(list, target/4)
+	total, left := l.m.pieces.Arrived(maps.Keys(l.told))
+	l.follow(total, left)
 	l.measure(total)
-	if single && left > target/2 {
-		return last
+	target := l.target()
+	if l.tellFirst() {
+		l.first = true
+		_, left = l.m.pieces.Arrived(maps.Keys(l.told))
 	}
-	for len(l.ahead) > 0 && (left < target || !single) {
-		last = l.ahead[0]
-		l.ahead = l.ahead[1:]
-		l.set(last, cache.Ahead)
-		left += l.m.pieces.PieceLength
+	if left <= target/2 {
+		for _, piece := range l.untold() {
+			if left >= target {
+				break
+			}
+			l.tell(piece, l.wanted[piece].urgency)
+			left += l.m.pieces.PieceLength
+		}
 	}
-	return last
+	l.kick(left, target)
+	l.m.pieces.Wake(max(min(left, l.pending)-target/2, minWake))
+}
+
+// follow notes what the engine does by itself: when all that it asked for has come, it asks for more, and for up to twice as much as the last time.
+func (l *pipeline) follow(total, left int64) {
+	l.pending = max(0, l.pending-(total-l.seen))
+	l.seen = total
+	if l.pending == 0 && left > 0 {
+		l.pending = min(max(l.limit, chunk), left)
+		l.limit = 2 * l.pending
+	}
+}
+
+// minWake is how many bytes have to come at least before it is worth while to look again.
+const minWake = 64 << 10
+
+// tellFirst tells the engine where somebody begins to wait: of the first piece of each run of pieces that are waited for, none of which it
+// knows. They do not wait for the read-ahead of others.
+func (l *pipeline) tellFirst() (told bool) {
+	for _, r := range l.runs() {
+		if !slices.ContainsFunc(r.pieces, l.knows) {
+			l.tell(r.pieces[0], cache.Now)
+			told = true
+		}
+	}
+	return told
+}
+
+// run is a run of pieces that somebody waits for.
+type run struct {
+	pieces []int
+	ticket uint32 // of who began to wait first
+}
+
+// runs lists those that there are, where somebody began to wait first in front.
+func (l *pipeline) runs() []run {
+	var now []int
+	for piece, w := range l.wanted {
+		if w.urgency == cache.Now {
+			now = append(now, piece)
+		}
+	}
+	slices.Sort(now)
+	var list []run
+	for i, piece := range now {
+		ticket := l.wanted[piece].ticket
+		if i == 0 || now[i-1] != piece-1 {
+			list = append(list, run{nil, ticket})
+		}
+		r := &list[len(list)-1]
+		r.pieces = append(r.pieces, piece)
+		if int32(ticket-r.ticket) < 0 {
+			r.ticket = ticket
+		}
+	}
+	slices.SortFunc(list, func(a, b run) int { return cmp.Compare(int32(a.ticket-b.ticket), 0) })
+	return list
+}
+
+// tellAll tells the engine everything.
+func (l *pipeline) tellAll() {
+	for _, piece := range l.untold() {
+		l.tell(piece, l.wanted[piece].urgency)
+	}
+}
+
+// untold lists the pieces that the engine does not know to be wanted, the most urgent first.
+func (l *pipeline) untold() []int {
+	var list, ahead []int
+	for _, r := range l.runs() {
+		list = append(list, r.pieces...)
+	}
+	for piece, w := range l.wanted {
+		if w.urgency == cache.Ahead {
+			ahead = append(ahead, piece)
+		}
+	}
+	slices.SortFunc(ahead, func(a, b int) int { return cmp.Compare(l.wanted[a].seq, l.wanted[b].seq) })
+	return slices.DeleteFunc(append(list, ahead...), l.knows)
+}
+
+// knows says whether the engine was told that the piece is wanted.
+func (l *pipeline) knows(piece int) bool {
+	_, told := l.told[piece]
+	return told
 }
 
 // target is how many bytes a single peer should be asked for in advance.
 func (l *pipeline) target() int64 {
-	if l.measured == 0 {
+	if l.count == 0 {
 		return firstUnderWay
 	}
 	return min(max(int64(l.rate()*l.lead.Seconds()), minUnderWay), maxUnderWay)
@@ -150,46 +264,62 @@ func (l *pipeline) measure(total int64) {
 		return
 	}
 	rate := float64(total-l.arrived) / took.Seconds()
-	first := l.looked.IsZero() || took > 4*rateTime // nothing was asked for meanwhile
+	first := took > 4*rateTime // nothing was asked for meanwhile
 	l.looked, l.arrived = now, total
 	if first {
 		l.probing = false
 		return
 	}
 	best := l.rate()
-	l.rates[l.measured%len(l.rates)] = rate
-	l.measured++
+	l.rates[l.count%len(l.rates)] = rate
+	l.count++
 	l.probe(now, rate, best)
 }
 
 // probe finds out whether more under way makes a single peer faster, as it does when it is far away.
 func (l *pipeline) probe(now time.Time, rate, best float64) {
 	switch {
+	case l.probing && l.count%probeEvery != 0:
 	case l.probing && rate < l.before*1.15:
 		l.lead = max(minTime, l.lead/2)
 		l.probing, l.retry = false, now.Add(probePause)
-	case len(l.ahead) == 0 || now.Before(l.retry) || l.lead >= maxTime:
+	case len(l.told) == len(l.wanted) || now.Before(l.retry) || l.lead >= maxTime:
 		l.probing = false // all that is wanted is under way
-	default:
+	case l.count%probeEvery == 0:
 		l.probing, l.before = true, max(rate, best)
 		l.lead *= 2
 	}
 }
 
-// kick makes the engine ask peers for more though not everything has come that they were asked for: it does when a piece, of which it
-// was unsure whether it is there, is missing.
-func (l *pipeline) kick(piece int) {
-	if l.m.isBroken() || l.m.pieces.State(piece) != cache.Missing {
+// chunk is what the engine asks for at a time, in bytes.
+const chunk = 16 << 10
+
+// kick makes the engine ask for more though not everything has come that it asked for, when that does good: it does when a piece, of which it
+// was unsure whether it is there, is missing. left is how much of what it was told of is yet to come.
+//
+// It will then have at most twice as much under way as it asks for by this. So this must not be done when it can ask for little only, or it
+// would ask for next to nothing before everything has come.
+func (l *pipeline) kick(left, target int64) {
+	more := min(l.limit, left) - l.pending
+	switch {
+	case l.first && more >= min(l.m.pieces.PieceLength, target/4):
+	case l.pending > target/2 || more < target*7/16:
 		return
 	}
-	l.m.unsure.Store(int64(piece) + 1)
-	l.m.t.Piece(piece).UpdateCompletion()
+	if l.m.isBroken() || l.m.pieces.State(l.fresh) != cache.Missing {
+		return
+	}
+	l.first = false
+	l.pending += more
+	l.limit = 2 * more
+	l.m.unsure.Store(int64(l.fresh) + 1)
+	l.m.t.Piece(l.fresh).UpdateCompletion()
 	l.m.unsure.Store(0)
-	l.m.t.Piece(piece).UpdateCompletion()
+	l.m.t.Piece(l.fresh).UpdateCompletion()
 }
 
-// set tells the engine how much a piece is wanted.
-func (l *pipeline) set(piece int, u cache.Urgency) {
+// tell tells the engine how much a piece is wanted.
+func (l *pipeline) tell(piece int, u cache.Urgency) {
 	priority := torrent.PiecePriorityNone
 	switch u {
 	case cache.Ahead:
@@ -199,8 +329,9 @@ func (l *pipeline) set(piece int, u cache.Urgency) {
 	}
 	l.m.t.Piece(piece).SetPriority(priority)
 	if u == cache.None {
-		delete(l.asked, piece)
-	} else {
-		l.asked[piece] = u
+		delete(l.told, piece)
+		return
 	}
+	l.told[piece] = u
+	l.fresh = piece
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 )
 
@@ -135,18 +136,23 @@ func (p *Pieces) Reset(piece int) {
 	s.written = 0
 }
 
-// Arrived returns how many bytes were written since the torrent was opened, and how many of the pieces' are yet to come. Changed
-// has something when wake more have been written.
-func (p *Pieces) Arrived(pieces []int, wake int64) (total, left int64) {
+// Arrived returns how many bytes were written since the torrent was opened, and how many of the pieces' are yet to come.
+func (p *Pieces) Arrived(pieces iter.Seq[int]) (total, left int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, i := range pieces {
+	for i := range pieces {
 		if s := &p.slots[i]; s.state == Missing {
 			left += max(0, p.length(i)-int64(s.written))
 		}
 	}
-	p.wakeAt = p.arrived + wake
 	return p.arrived, left
+}
+
+// Wake lets Changed have something when so many more bytes have been written.
+func (p *Pieces) Wake(bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wakeAt = p.arrived + bytes
 }
 
 // admitted lets those who wait for room know that there is something new to evict.

@@ -4,6 +4,7 @@ package cache
 type Change struct {
 	Piece   int
 	Urgency Urgency // to ask for it with from now on
+	Ticket  uint32  // of who began to wait for it first, of those who do
 	Recheck bool    // whether it is there has changed
 }
 
@@ -127,7 +128,7 @@ func (p *Pieces) Fetch(on bool) {
 	}
 }
 
-// Changed returns a channel that has something when there are changes to take, and when Arrived said so.
+// Changed returns a channel that has something when there are changes to take, and when Wake says so.
 func (p *Pieces) Changed() <-chan struct{} { return p.signal }
 
 // Changes takes the changes: first of pieces that are not wanted any more, then of those that are, the most urgent first.
@@ -138,7 +139,7 @@ func (p *Pieces) Changes() []Change {
 	for _, u := range []Urgency{None, Now, Ahead} {
 		for _, i := range p.changes {
 			if s := &p.slots[i]; s.fetch() == u {
-				list = append(list, Change{Piece: i, Urgency: u, Recheck: s.has(recheck)})
+				list = append(list, Change{Piece: i, Urgency: u, Ticket: s.ticket, Recheck: s.has(recheck)})
 			}
 		}
 	}

@@ -165,18 +165,9 @@ func (c *Cache) evictOpen(n need) (int64, error) {
 	var errs error
 	for p, doomed := range batches {
 		slices.Sort(doomed)
-		err := p.drop(doomed)
-		if err != nil {
+		if err := p.dropDoomed(doomed); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", p.key, err))
 		}
-		c.mu.Lock()
-		p.mu.Lock()
-		for _, i := range doomed {
-			p.settle(i, err == nil)
-		}
-		p.mu.Unlock()
-		c.admit()
-		c.mu.Unlock()
 	}
 	return freed, errs
 }
@@ -317,6 +308,48 @@ func (p *Pieces) settle(piece int, gone bool) {
 	}
 	p.queue(piece)
 	p.change(piece, recheck)
+}
+
+// Evict frees pieces that nobody uses or wants, and returns how many bytes that are. It waits for the disk.
+func (p *Pieces) Evict(span Span) (freed int64, err error) {
+	c := p.cache
+	c.evicting.Lock()
+	defer c.evicting.Unlock()
+	p.mu.Lock()
+	whole := !c.noHoles.Load() || !p.inUse() && span.Len() == len(p.slots)
+	p.mu.Unlock()
+	if !whole {
+		return 0, nil
+	}
+	var doomed []int
+	for i := span.First; i <= span.Last; i++ {
+		if p.doom(i, classFree) {
+			doomed = append(doomed, i)
+			freed += p.cost(i)
+		}
+	}
+	if err := p.dropDoomed(doomed); err != nil {
+		return 0, err
+	}
+	return freed, nil
+}
+
+// dropDoomed frees pieces that are doomed. The list is sorted.
+func (p *Pieces) dropDoomed(doomed []int) error {
+	if len(doomed) == 0 {
+		return nil
+	}
+	err := p.drop(doomed)
+	c := p.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.mu.Lock()
+	for _, i := range doomed {
+		p.settle(i, err == nil)
+	}
+	p.mu.Unlock()
+	c.admit()
+	return err
 }
 
 // spans returns the runs in a sorted list of pieces.
