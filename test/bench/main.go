@@ -32,15 +32,21 @@ import (
 // options say what is measured.
 type options struct {
 	Appliance string // path of the binary; built if empty
-	Rounds    int
-	Size      int64 // of the large file, in bytes
-	Entries   int   // of the large folder
+	Rounds    int    // with complete data
+	Size      int64  // of the large file, in bytes
+	Entries   int    // of the large folder
 	Time      time.Duration
 	Page      int  // of a READDIRPLUS, in bytes; 0 is what the servers prefer
 	Discard   bool // the client does not copy the data of READs
 	Judge     bool
-	Only      []string // parts of the names of workloads; empty is all
-	Log       bool     // show what the servers log
+	Only      []string // parts of the names of suites and workloads; empty is all
+
+	SwarmRounds int // with data that has to be downloaded
+
+	LinkTime  time.Duration // of a stream through the link
+	LinkStay  time.Duration // of a stream after a seek
+	LinkSeeks int           // in a round
+	Log       bool          // show what the servers log
 }
 
 func main() { os.Exit(start(os.Args[1:])) }
@@ -53,6 +59,8 @@ func start(args []string) int {
 		err = inside(args[1], os.Stdout)
 	case len(args) == 1 && args[0] == clientRole:
 		err = client(os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == readerRole:
+		err = reader(os.Stdin, os.Stdout)
 	default:
 		var opts options
 		if opts, err = parse(args); errors.Is(err, flag.ErrHelp) {
@@ -81,7 +89,8 @@ func parse(args []string) (options, error) {
 	opts := options{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&opts.Appliance, "appliance", "", "the `binary` to measure; without it, one is built")
-	flags.IntVar(&opts.Rounds, "rounds", 5, "how often everything is measured")
+	flags.IntVar(&opts.Rounds, "rounds", 5, "how often is measured what is complete")
+	flags.IntVar(&opts.SwarmRounds, "swarm-rounds", 3, "how often is measured what has to be downloaded")
 	size := flags.Int64("size", 2048, "size of the large file, in MiB")
 	flags.IntVar(&opts.Entries, "entries", 100_000, "files in the large folder")
 	flags.DurationVar(&opts.Time, "time", 2*time.Second, "how long a measurement takes")
@@ -89,7 +98,10 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&opts.Discard, "discard", false, "the client has large READs thrown away by the kernel")
 	dup := flags.Bool("copy", true, "the client copies what it reads, as real clients do")
 	flags.BoolVar(&opts.Judge, "judge", true, "exit with 1 if Shoal is not as fast as it has to be")
-	only := flags.String("only", "", "the workloads to run, by parts of their names, with commas between")
+	only := flags.String("only", "", "the suites (serve, link) and workloads to run, by parts of their names, with commas between")
+	flags.DurationVar(&opts.LinkTime, "link-time", 6*time.Second, "how long a stream through the slow link is measured")
+	flags.DurationVar(&opts.LinkStay, "link-stay", 1500*time.Millisecond, "how long it goes on there after a seek")
+	flags.IntVar(&opts.LinkSeeks, "link-seeks", 5, "seeks in a round")
 	flags.BoolVar(&opts.Log, "log", false, "show what the servers log")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -99,7 +111,7 @@ func parse(args []string) (options, error) {
 	if *only != "" {
 		opts.Only = strings.Split(*only, ",")
 	}
-	if flags.NArg() > 0 || opts.Rounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 {
+	if flags.NArg() > 0 || opts.Rounds < 1 || opts.SwarmRounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 || opts.LinkTime <= 0 || opts.LinkSeeks < 1 {
 		fmt.Fprintln(flags.Output(), "bench: there has to be at least one of everything, and no argument but flags")
 		flags.Usage()
 		return opts, errReported

@@ -22,7 +22,7 @@ import (
 
 // packages are what the comparison needs from Debian. ganesha does not start where nobody registers
 // its programs.
-var packages = []string{"nfs-ganesha", "nfs-ganesha-vfs", "rpcbind"}
+var packages = []string{"nfs-ganesha", "nfs-ganesha-vfs", "rpcbind", "python3-libtorrent"}
 
 // insideRole is the first argument of the program that runs in the namespaces; the second one is a
 // setup in JSON.
