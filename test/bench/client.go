@@ -174,7 +174,7 @@ func (m *measured) since(before, after clocks) {
 
 // workloadNamed finds a workload.
 func workloadNamed(name string) (workload, error) {
-	for _, w := range append(workloads(), probeWorkload, verifyWorkload) {
+	for _, w := range append(workloads(), probeWorkload, verifyWorkload, smallWorkload) {
 		if w.name == name {
 			return w, nil
 		}

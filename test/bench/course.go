@@ -23,9 +23,10 @@ const (
 
 // course is how a file is read that has to be fetched: from the beginning, and then in other places.
 type course struct {
-	Length time.Duration // how long from the beginning; 0 is all of it
+	Whole  bool          // all of it, in order
+	Length time.Duration // or for how long from the beginning; 0 is the first 64 KiB only
 	Seeks  []int64       // where it goes on
-	Stay   time.Duration // how long in each of these places
+	Stay   time.Duration // how long in each of these places; 0 is 64 KiB only
 }
 
 // pace is how fast that was.
@@ -46,6 +47,20 @@ func newCourse(size int64, length, stay time.Duration, seeks, round int) course 
 	}
 	return c
 }
+
+// atLeast is how much of a file has to be read in order, however long that takes.
+func (c course) atLeast(size int64) int64 {
+	switch {
+	case c.Whole:
+		return size
+	case c.Length > 0:
+		return largeRead
+	}
+	return 0
+}
+
+// time is how long a course takes, without what is waited for.
+func (c course) time() time.Duration { return c.Length + time.Duration(len(c.Seeks))*c.Stay }
 
 // rate is in bytes per second.
 func (p pace) rate() float64 { return float64(p.Bytes) / p.Elapsed.Seconds() }
@@ -88,12 +103,10 @@ func (s *session) follow() (p pace, err error) {
 	if p.First, _, err = s.stretch(o, 0, peek, 1, 1, 0); err != nil {
 		return p, err
 	}
-	calls := 1
-	if s.Course.Length == 0 {
-		calls = int(s.Size / largeRead)
-	}
-	if p.Elapsed, p.Bytes, err = s.stretch(o, 0, largeRead, ahead, calls, s.Course.Length); err != nil {
-		return p, err
+	if calls := s.Course.atLeast(s.Size) / largeRead; calls > 0 {
+		if p.Elapsed, p.Bytes, err = s.stretch(o, 0, largeRead, ahead, int(calls), s.Course.Length); err != nil {
+			return p, err
+		}
 	}
 	for _, at := range s.Course.Seeks {
 		took, _, err := s.stretch(o, at, peek, 1, 1, 0)
@@ -101,6 +114,9 @@ func (s *session) follow() (p pace, err error) {
 			return p, err
 		}
 		p.Seeks = append(p.Seeks, took)
+		if s.Course.Stay == 0 {
+			continue
+		}
 		if _, _, err := s.stretch(o, at+peek, largeRead, ahead, 1, s.Course.Stay); err != nil {
 			return p, err
 		}

@@ -16,8 +16,9 @@ import (
 
 const (
 	maxPage = 1 << 20
-	// spareSize is what the tmpfs has room for beside the large file.
-	spareSize = 4 << 30
+	// spareSize is what the tmpfs has room for beside the large file, another one of its size, and what is
+	// downloaded of one of them.
+	spareSize = 2 << 30
 	// clientTime is how long a client may take for one task, beside the time that it measures.
 	clientTime = 2 * time.Minute
 )
@@ -60,7 +61,7 @@ func inside(arg string, out io.Writer) error {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if err := furnish(b.Dir, b.Size+spareSize); err != nil {
+	if err := furnish(b.Dir, 3*b.Size+spareSize); err != nil {
 		return err
 	}
 	b.head()
@@ -88,7 +89,11 @@ type suite struct {
 // suites are all that is measured, in this order.
 var suites = []suite{
 	{"serve", (*bench).wantsServing, (*bench).serve},
+	{"stream", wantsSuite("stream"), (*bench).runStream},
 	{"link", wantsSuite("link"), (*bench).runLink},
+	{"busy", wantsSuite("busy"), (*bench).runBusy},
+	{"random", wantsSuite("random"), (*bench).runRandom},
+	{"many", wantsSuite("many"), (*bench).runMany},
 }
 
 func wantsSuite(name string) func(b *bench) bool {

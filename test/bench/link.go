@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"shoal/test/libtorrent"
 	"shoal/test/relay"
 )
 
@@ -17,9 +18,6 @@ const (
 	linkDelay = 20 * time.Millisecond
 	linkQueue = 384 << 10
 )
-
-// linkPieces are the usual lengths of pieces.
-var linkPieces = []int64{256 << 10, 1 << 20, 4 << 20}
 
 // linkAheads are the read-aheads of others, all fixed.
 var linkAheads = []int64{0, 1 << 20, 4 << 20, 16 << 20}
@@ -31,16 +29,16 @@ func (b *bench) runLink() error {
 	if err := b.needFile(); err != nil {
 		return err
 	}
-	seeds, err := startSeeder()
+	seeds, err := libtorrent.Start(seederPort, loopback)
 	if err != nil {
 		return err
 	}
-	defer seeds.end()
+	defer seeds.End()
 	var sources []*source
-	for _, length := range linkPieces {
+	for _, length := range b.LinkPieces {
 		s, err := makeSource(b.data.file(), b.Dir, length)
 		if err == nil {
-			err = seeds.add(s, b.data.export)
+			err = seed(seeds, s, b.data.export)
 		}
 		if err != nil {
 			return err

@@ -1,19 +1,29 @@
 //go:build linux
 
-// Command bench compares the appliance with nfs-ganesha, an NFS server that others wrote in C: the
-// same data on the same tmpfs, the same client, one after the other in several rounds. It prints what
-// it measured and whether that is what Shoal promises; if not, it exits with 1.
+// Command bench compares the appliance with programs that others wrote, on the same data in the same run, one
+// after the other in several rounds. It prints what it measured and whether that is what Shoal promises; if
+// not, it exits with 1. Its suites:
 //
-//	go run ./test/bench                        # some three minutes
+//	serve   complete data, beside nfs-ganesha, an NFS server in C: same tmpfs, same client
+//	stream  a file that has to be downloaded, from a libtorrent on this machine: beside the Reader of
+//	        anacrolix/torrent, libtorrent and btfs
+//	link    the same through an emulated link of 100 Mbit/s, and seeks, beside Readers with fixed read-aheads
+//	busy    complete data while another torrent downloads
+//	random  how many pieces READs in random places fetch
+//	many    a library of 10,000 torrents
+//
+//	go run ./test/bench                        # all: half an hour
+//	go run ./test/bench -only stream,busy
 //	go run ./test/bench -appliance bin/appliance -rounds 1 -only getattr
 //
 // Everything runs in namespaces of its own (processes, network, mounts), so nothing of the machine is
 // in its way, and nothing of it is left over: the tmpfs and the servers end with the namespace, even
 // should this program be killed. It needs root.
 //
-// The program is three: the one that is started builds the appliance and makes the namespaces; inside
+// The program is four: the one that is started builds the appliance and makes the namespaces; inside
 // of them the second one makes the data, starts the servers and judges; and for each measurement that
-// one starts a client, so that no server has to do with a client that another one has left in disorder.
+// one starts a client, of NFS or of the swarm, so that no server has to do with a client that another
+// one has left in disorder. Those who download start with an empty folder each time.
 package main
 
 import (
@@ -24,6 +34,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,17 +52,20 @@ type options struct {
 	Judge     bool
 	Only      []string // parts of the names of suites and workloads; empty is all
 
-	SwarmRounds int // with data that has to be downloaded
+	Torrents    int           // in a large library
+	Idle        time.Duration // how long it is left alone
+	SwarmRounds int           // with data that has to be downloaded
 
-	LinkTime  time.Duration // of a stream through the link
-	LinkStay  time.Duration // of a stream after a seek
-	LinkSeeks int           // in a round
-	Log       bool          // show what the servers log
+	LinkPieces sizes         // lengths of pieces
+	LinkTime   time.Duration // of a stream through the link
+	LinkStay   time.Duration // of a stream after a seek
+	LinkSeeks  int           // in a round
+	Log        bool          // show what the servers log
 }
 
 func main() { os.Exit(start(os.Args[1:])) }
 
-// start is one of the three programs.
+// start is one of the four programs.
 func start(args []string) int {
 	var err error
 	switch {
@@ -98,7 +112,11 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&opts.Discard, "discard", false, "the client has large READs thrown away by the kernel")
 	dup := flags.Bool("copy", true, "the client copies what it reads, as real clients do")
 	flags.BoolVar(&opts.Judge, "judge", true, "exit with 1 if Shoal is not as fast as it has to be")
-	only := flags.String("only", "", "the suites (serve, link) and workloads to run, by parts of their names, with commas between")
+	only := flags.String("only", "", "the suites (serve, stream, link, busy, random, many) and workloads to run, by parts of their names, with commas between")
+	flags.IntVar(&opts.Torrents, "torrents", 10_000, "torrents in a large library")
+	flags.DurationVar(&opts.Idle, "idle", 10*time.Second, "how long the CPU time of a large library is measured")
+	opts.LinkPieces = sizes{256 << 10, 1 << 20, 4 << 20}
+	flags.Var(&opts.LinkPieces, "link-pieces", "lengths of pieces in streams through the slow link, in `KiB`, with commas between")
 	flags.DurationVar(&opts.LinkTime, "link-time", 6*time.Second, "how long a stream through the slow link is measured")
 	flags.DurationVar(&opts.LinkStay, "link-stay", 1500*time.Millisecond, "how long it goes on there after a seek")
 	flags.IntVar(&opts.LinkSeeks, "link-seeks", 5, "seeks in a round")
@@ -111,12 +129,35 @@ func parse(args []string) (options, error) {
 	if *only != "" {
 		opts.Only = strings.Split(*only, ",")
 	}
-	if flags.NArg() > 0 || opts.Rounds < 1 || opts.SwarmRounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 || opts.LinkTime <= 0 || opts.LinkSeeks < 1 {
+	if flags.NArg() > 0 || opts.Rounds < 1 || opts.SwarmRounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 || opts.LinkTime <= 0 || opts.LinkSeeks < 1 || opts.Torrents < 1 {
 		fmt.Fprintln(flags.Output(), "bench: there has to be at least one of everything, and no argument but flags")
 		flags.Usage()
 		return opts, errReported
 	}
 	return opts, nil
+}
+
+// sizes are a flag, in KiB with commas between.
+type sizes []int64
+
+func (s *sizes) String() string {
+	var texts []string
+	for _, size := range *s {
+		texts = append(texts, strconv.FormatInt(size>>10, 10))
+	}
+	return strings.Join(texts, ",")
+}
+
+func (s *sizes) Set(text string) error {
+	*s = nil
+	for part := range strings.SplitSeq(text, ",") {
+		kib, err := strconv.ParseInt(part, 10, 32)
+		if err != nil || kib < 16 {
+			return errors.New("a piece has at least 16 KiB")
+		}
+		*s = append(*s, kib<<10)
+	}
+	return nil
 }
 
 // say writes a line for people.

@@ -94,12 +94,8 @@ func (t *readerTask) read(client *torrent.Client) (p pace, err error) {
 		return p, err
 	}
 	p.First = time.Since(begin)
-	all := int64(largeRead)
-	if t.Course.Length == 0 {
-		all = t.Size
-	}
 	begin = time.Now()
-	if p.Bytes, err = s.stretch(0, all, t.Course.Length); err != nil {
+	if p.Bytes, err = s.stretch(0, t.Course.atLeast(t.Size), t.Course.Length); err != nil {
 		return p, err
 	}
 	p.Elapsed = time.Since(begin)

@@ -12,6 +12,13 @@ import (
 	"time"
 )
 
+// Where the seeder of all that is downloaded listens.
+const (
+	loopback   = "127.0.0.1"
+	seederPort = "20680"
+	seederAddr = loopback + ":" + seederPort
+)
+
 // system is something that downloads a torrent while it is read.
 type system struct {
 	name string
@@ -84,9 +91,6 @@ func (b *bench) readerSystems(aheads ...int64) []system {
 	}
 	return systems
 }
-
-// time is how long a course takes, without what is waited for.
-func (c course) time() time.Duration { return c.Length + time.Duration(len(c.Seeks))*c.Stay }
 
 // converse runs one of this program's clients: its task goes to its standard input, and comes back as an
 // outcome.

@@ -11,6 +11,7 @@ import (
 	"github.com/anacrolix/torrent/metainfo"
 
 	"shoal/test/complete"
+	"shoal/test/libtorrent"
 )
 
 const pieceLength = 1 << 20
@@ -62,4 +63,13 @@ func makeSource(file, dir string, length int64) (*source, error) {
 	}
 	s.path = filepath.Join(dir, s.infohash+".torrent")
 	return s, os.WriteFile(s.path, s.content, 0o644)
+}
+
+// seed has a seeder have a torrent, whose data is in dir.
+func seed(seeds *libtorrent.Seeder, s *source, dir string) error {
+	infohash, err := seeds.Add(s.path, dir)
+	if err == nil && infohash != s.infohash {
+		err = fmt.Errorf("the seeder knows %s as %s", s.infohash, infohash)
+	}
+	return err
 }

@@ -1,17 +1,17 @@
-# Seeds torrents with libtorrent, for test/bench. It listens on 127.0.0.1 and dials nobody.
+# Seeds torrents with libtorrent. It dials nobody.
 #
-# Its argument is a port. It reads requests from standard input and answers each of them, a line of JSON
+# Its arguments are a port, and addresses to listen on. It reads requests from standard input and answers each of them, a line of JSON
 # each, and ends with its input:
 #
 #   {"add": PATH OF A TORRENT, "dir": WHERE ITS DATA IS}  -> INFOHASH
-#   {"uploaded": INFOHASH}                                -> BYTES OF PIECES SENT, OF LAST SECOND
+#   {"uploaded": INFOHASH}                                -> BYTES OF PIECES THAT WERE SENT
 import json
 import sys
 
 import libtorrent as lt
 
 session = lt.session({
-    "listen_interfaces": "127.0.0.1:" + sys.argv[1],
+    "listen_interfaces": ",".join(a + ":" + sys.argv[1] for a in sys.argv[2:]),
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "in_enc_policy": 2, "out_enc_policy": 2,  # plaintext, as everybody who is measured prefers
