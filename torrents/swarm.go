@@ -183,9 +183,9 @@ func (s *swarm) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
-			s.followUplink()
+			s.followUplink() //nolint:contextcheck // announces end with the torrent's time in the swarm
 			for _, m := range s.list() {
-				m.look(now)
+				m.look(now) //nolint:contextcheck // the same
 			}
 		}
 	}
@@ -287,7 +287,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	m.addTrackers(tiers(link.trackers), len(link.trackers) == 0)
 	m.announceAgain() //nolint:contextcheck // it ends when the magnet leaves, which is when ctx has
 	m.t.AddPeers(peerInfos(link.peers))
-	m.look(time.Now())
+	m.look(time.Now()) //nolint:contextcheck // the same
 	select {
 	case <-m.t.GotInfo():
 	case <-ctx.Done():
