@@ -49,3 +49,37 @@ func TestAnnounceAgain(t *testing.T) {
 		await(t, "the torrent leaves the swarm", func() bool { return l.swarm.member(s.infohash) == nil })
 	}
 }
+
+// TestAnnounceOverlooked makes it look as if the engine had not asked one of two trackers.
+func TestAnnounceOverlooked(t *testing.T) {
+	s := newSample(t, "show", 16<<10, map[string][]byte{"a": randomBytes(100)})
+	var asked [2]atomic.Int64
+	var addresses []string
+	for i := range asked {
+		addresses = append(addresses, answeringTracker(t, func(url.Values) dict {
+			asked[i].Add(1)
+			return dict{"interval": 1800, "peers": ""}
+		}))
+	}
+	rec := newRecorder()
+	opts := testOptions(t, rec)
+	opts.Swarm.AllowPrivate = true
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", s.naming(t, addresses, nil, false))
+	waitRead(t, l, rec.await(t, s.infohash))
+	await(t, "each is asked once", func() bool {
+		rows := mustTrackers(t, l, s.infohash)
+		return rows[0].Status == TrackerOK && rows[1].Status == TrackerOK
+	})
+	m := l.swarm.member(s.infohash)
+	m.announces.mu.Lock()
+	delete(m.announces.of, addresses[1])
+	m.announces.mu.Unlock()
+	m.mu.Lock()
+	m.overlooked = time.Now()
+	m.mu.Unlock()
+	await(t, "the second is asked again", func() bool { return asked[1].Load() == 2 })
+	if n := asked[0].Load(); n != 1 {
+		t.Errorf("the first is asked %d times, want once", n)
+	}
+}
