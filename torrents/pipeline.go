@@ -62,6 +62,8 @@ func (l *pipeline) run() {
 		case <-l.m.renew:
 			for piece, u := range l.asked {
 				if u == cache.Now {
+					// The engine takes for complete what it was told is right, even if that could not be kept.
+					l.m.t.Piece(piece).UpdateCompletion()
 					l.set(piece, cache.None)
 					l.set(piece, u)
 				}
