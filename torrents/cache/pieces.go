@@ -149,6 +149,9 @@ func (p *Pieces) openFiles() error {
 		return errors.Join(err, data.Close())
 	}
 	p.data, p.states = data, &statesFile{file: states}
+	if err := readSinglePages(data); err != nil {
+		p.cache.log.Warn("the cache's disk cannot be told how it is read", "err", err)
+	}
 	return nil
 }
 
@@ -357,6 +360,10 @@ func (p *Pieces) summary() *closedTorrent {
 
 // File returns the file with the torrent's bytes in its own order. What is in there of a piece may be used while it is held.
 func (p *Pieces) File() *os.File { return p.data }
+
+// Lendable says whether pages of the file that hold pieces may be given away, as sendfile(2) does, which goes on using them after
+// Release. Freeing a piece leaves such pages as they are, unless they hold a part of another one.
+func (p *Pieces) Lendable() bool { return p.PieceLength%int64(max(blockSize, os.Getpagesize())) == 0 }
 
 // Ready says whether all the pieces are present.
 func (p *Pieces) Ready(span Span) bool {
