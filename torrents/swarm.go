@@ -67,6 +67,7 @@ type swarm struct {
 	log    *slog.Logger
 
 	background sync.WaitGroup
+	floods     floods
 
 	mu      sync.Mutex
 	members map[*member]struct{}
@@ -79,6 +80,8 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &swarm{log: log, opts: opts, members: make(map[*member]struct{}), peers: peerInfos(opts.Peers)}
+	s.floods.guard(cfg)
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		// Fewer peers find us on a port that nobody forwards. That is no reason to serve nothing.
@@ -92,15 +95,9 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		return nil, fmt.Errorf("%w on %s: %w", ErrListen, opts.Addr, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &swarm{
-		client:  client,
-		log:     log,
-		opts:    opts,
-		stop:    stop,
-		members: make(map[*member]struct{}),
-		peers:   peerInfos(opts.Peers),
-	}
+	s.client, s.stop = client, stop
 	s.background.Go(func() { s.run(ctx) })
+	s.background.Go(func() { s.floods.run(ctx) })
 	if opts.DHT {
 		s.background.Go(func() { first.run(ctx) })
 	}
@@ -131,6 +128,7 @@ func (s *swarm) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
+			s.floods.look(now)
 			for _, m := range s.list() {
 				m.look(now)
 			}
