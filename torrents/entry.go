@@ -76,6 +76,7 @@ func (e *entry) use() (*session, error) {
 	s := &session{
 		meta: meta, pieces: p,
 		streams:  make(map[int]*streams),
+		stop:     make(chan struct{}),
 		patience: patience{after: e.lib.opts.ReadGiveUp},
 	}
 	e.mu.Lock()
@@ -264,9 +265,7 @@ func (e *entry) join(s *session) (*member, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	e.recovered()
-	s.mu.Lock()
-	s.member = m
-	s.mu.Unlock()
+	s.entered(m, e.lib.swarm.opts.Seed)
 	return m, nil
 }
 

@@ -458,7 +458,9 @@ func (p *Pieces) check(ctx context.Context, piece int) error {
 		return fmt.Errorf("check the cache: %w", err)
 	case right:
 		p.suspect--
+		last := s.last
 		p.becomePresent(piece)
+		s.last = last // to check is not to read
 		p.change(piece, recheck)
 	default:
 		p.suspect--
