@@ -92,9 +92,9 @@ func (s *session) advance(f *MetaFile, off, n int64, reader string) {
 		s.hold(other, cache.Span{First: 0, Last: -1})
 	}
 	if reader != "" {
-		st.reader = reader
+		st.waits(reader)
 		if st.reads == 1 {
-			s.pause(l, st)
+			s.pause(l, st, reader)
 		}
 	}
 	if s.member == nil {
@@ -104,11 +104,11 @@ func (s *session) advance(f *MetaFile, off, n int64, reader string) {
 	s.hold(st, s.meta.span(f, st.end, min(st.window, f.Size-st.end)))
 }
 
-// pause lets go of what a reader's other streams of a file want ahead: he has gone on elsewhere, and waits for that. Should he come
-// back, they go on. It needs s.mu.
-func (s *session) pause(l *streams, at *stream) {
+// pause lets go of what those other streams of a file want ahead that are the reader's alone: he has gone on elsewhere, and waits
+// for that. Should he come back, they go on. It needs s.mu.
+func (s *session) pause(l *streams, at *stream, reader string) {
 	for _, other := range l.list {
-		if other != at && other.reader == at.reader {
+		if other != at && len(other.readers) == 1 && other.readers[0] == reader {
 			s.hold(other, cache.Span{First: 0, Last: -1})
 		}
 	}
