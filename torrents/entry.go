@@ -139,6 +139,13 @@ func (e *entry) readFailed(err error) error {
 	return err
 }
 
+// readWorks takes back what readFailed noted.
+func (e *entry) readWorks() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.readError = ""
+}
+
 // cacheFailed notes that the cache could not be read, and returns the error for that.
 func (e *entry) cacheFailed(s *session, err error) error {
 	s.damaged.Store(true)

@@ -107,7 +107,8 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 func peerInfos(addrs []string) []torrent.PeerInfo {
 	infos := make([]torrent.PeerInfo, len(addrs))
 	for i, addr := range addrs {
-		infos[i] = torrent.PeerInfo{Addr: torrent.StringAddr(addr), Source: torrent.PeerSourceDirect, Trusted: true}
+		// Not Trusted: the engine never bans those, and would fetch wrong data of them for ever.
+		infos[i] = torrent.PeerInfo{Addr: torrent.StringAddr(addr), Source: torrent.PeerSourceDirect}
 	}
 	return infos
 }
@@ -167,9 +168,9 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) 
 
 // join makes a torrent a member whose data is in p. It does not wait for peers.
 func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
-	unsure := new(atomic.Int64)
+	unsure, progress := new(atomic.Int64), &progress{}
 	opts := torrent.AddTorrentOpts{
-		Storage:     cacheStorage{p, unsure},
+		Storage:     cacheStorage{p, unsure, progress},
 		InfoBytes:   meta.raw.InfoBytes,
 		PieceLayers: meta.raw.PieceLayers,
 	}
@@ -188,7 +189,7 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.pieces, m.unsure = p, unsure
+	m.pieces, m.unsure, m.progress = p, unsure, progress
 	p.Fetch(true)
 	m.telling.Go(newPipeline(m).run)
 	m.t.AddTrackers(meta.trackers())
