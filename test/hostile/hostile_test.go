@@ -262,16 +262,6 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// descriptors returns how many files the process has open.
-func descriptors(t testing.TB) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(list)
-}
-
 // freeAddr returns an address of an IP that nobody listens on.
 func freeAddr(t testing.TB, ip string) string {
 	t.Helper()

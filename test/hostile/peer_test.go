@@ -5,7 +5,6 @@ package hostile
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -141,6 +140,8 @@ type source struct {
 	pause   atomic.Int64 // after each block, in nanoseconds
 	sent    atomic.Int64 // bytes of data
 	conns   atomic.Int64 // connections ever
+	pex     atomic.Int64 // messages of BEP 11 that came
+	dhtPort int          // of a node of the DHT with the same IP; 0 if there is none
 
 	running sync.WaitGroup
 
@@ -209,7 +210,10 @@ func (s *source) serve(conn net.Conn) {
 		return
 	}
 	u := &upload{source: s, w: w, wake: make(chan struct{}, 1)}
-	if w.send(msgHaveAll) != nil {
+	if w.send(msgHaveAll) != nil || w.send(msgExtended, byte(0), "d1:md6:ut_pexi5eee") != nil {
+		return
+	}
+	if s.dhtPort != 0 && w.send(msgPort, byte(s.dhtPort>>8), byte(s.dhtPort)) != nil {
 		return
 	}
 	var sending sync.WaitGroup
@@ -253,6 +257,8 @@ func (u *upload) read() {
 		switch b, ok := parseBlock(payload); {
 		case kind == msgInterested:
 			u.answer = append(u.answer, encode(msgUnchoke))
+		case kind == msgExtended && len(payload) > 0 && payload[0] == 5:
+			u.pex.Add(1)
 		case kind == msgRequest && ok:
 			u.waiting = append(u.waiting, b)
 		case kind == msgCancel && ok:
@@ -324,10 +330,4 @@ func (u *upload) sendBlock(b block, data []byte) error {
 		u.sent.Add(int64(len(data)))
 	}
 	return err
-}
-
-// isTimeout says whether err is that of a deadline.
-func isTimeout(err error) bool {
-	var netErr net.Error
-	return errors.As(err, &netErr) && netErr.Timeout()
 }
