@@ -76,6 +76,7 @@ func (e *entry) use() (*session, error) {
 	s := &session{
 		meta: meta, pieces: p,
 		streams:  make(map[int]*streams),
+		stop:     make(chan struct{}),
 		patience: patience{after: e.lib.opts.ReadGiveUp},
 	}
 	e.mu.Lock()
@@ -136,6 +137,13 @@ func (e *entry) readFailed(err error) error {
 		e.lib.log.Warn("a read failed", "torrent", e.ih, "err", err)
 	}
 	return err
+}
+
+// readWorks takes back what readFailed noted.
+func (e *entry) readWorks() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.readError = ""
 }
 
 // cacheFailed notes that the cache could not be read, and returns the error for that.
@@ -265,9 +273,7 @@ func (e *entry) join(s *session) (*member, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	e.recovered()
-	s.mu.Lock()
-	s.member = m
-	s.mu.Unlock()
+	s.entered(m, e.lib.swarm.opts.Seed)
 	return m, nil
 }
 

@@ -161,6 +161,7 @@ func (f *File) await(ctx context.Context, s *session, off, n int64, reader strin
 	release, err = f.entry.wait(ctx, s, m, span)
 	switch {
 	case err == nil:
+		f.entry.readWorks()
 		return release, nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		s.gone(&f.MetaFile, reader)

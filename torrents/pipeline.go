@@ -116,8 +116,22 @@ func (l *pipeline) look() {
 	l.beat = total
 }
 
-// take notes what has changed.
+// takeBack takes back all that peers were asked for. The engine would not, and they would send it to the last byte.
+func (l *pipeline) takeBack() {
+	if l.m.isBroken() {
+		return
+	}
+	l.m.t.DisallowDataDownload()
+	l.m.t.AllowDataDownload()
+	if l.m.isBroken() {
+		l.m.t.DisallowDataDownload() // meanwhile
+	}
+	l.pending = 0
+}
+
+// take notes what has changed. When everybody has gone who waited, nothing more is to come.
 func (l *pipeline) take() {
+	withdrawn := false
 	for _, c := range l.m.pieces.Changes() {
 		if c.Recheck {
 			l.m.t.Piece(c.Piece).UpdateCompletion()
@@ -130,7 +144,11 @@ func (l *pipeline) take() {
 		}
 		if u, ok := l.told[c.Piece]; ok && u != c.Urgency {
 			l.tell(c.Piece, c.Urgency)
+			withdrawn = withdrawn || c.Urgency == cache.None && l.m.pieces.State(c.Piece) == cache.Missing
 		}
+	}
+	if withdrawn && len(l.wanted) == 0 {
+		l.takeBack()
 	}
 }
 

@@ -70,6 +70,9 @@ func (e *entry) describe(route string) Torrent {
 	default:
 		t.State = StateIdle
 	}
+	if t.State == StateActive || t.State == StateIdle {
+		t.Reason = e.readError
+	}
 	return t
 }
 

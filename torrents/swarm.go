@@ -67,6 +67,7 @@ type swarm struct {
 	log    *slog.Logger
 
 	background sync.WaitGroup
+	floods     floods
 
 	mu      sync.Mutex
 	members map[*member]struct{}
@@ -79,6 +80,8 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &swarm{log: log, opts: opts, members: make(map[*member]struct{}), peers: peerInfos(opts.Peers)}
+	s.floods.guard(cfg)
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		// Fewer peers find us on a port that nobody forwards. That is no reason to serve nothing.
@@ -92,15 +95,9 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 		return nil, fmt.Errorf("%w on %s: %w", ErrListen, opts.Addr, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &swarm{
-		client:  client,
-		log:     log,
-		opts:    opts,
-		stop:    stop,
-		members: make(map[*member]struct{}),
-		peers:   peerInfos(opts.Peers),
-	}
+	s.client, s.stop = client, stop
 	s.background.Go(func() { s.run(ctx) })
+	s.background.Go(func() { s.floods.run(ctx) })
 	if opts.DHT {
 		s.background.Go(func() { first.run(ctx) })
 	}
@@ -110,7 +107,8 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 func peerInfos(addrs []string) []torrent.PeerInfo {
 	infos := make([]torrent.PeerInfo, len(addrs))
 	for i, addr := range addrs {
-		infos[i] = torrent.PeerInfo{Addr: torrent.StringAddr(addr), Source: torrent.PeerSourceDirect, Trusted: true}
+		// Not Trusted: the engine never bans those, and would fetch wrong data of them for ever.
+		infos[i] = torrent.PeerInfo{Addr: torrent.StringAddr(addr), Source: torrent.PeerSourceDirect}
 	}
 	return infos
 }
@@ -131,6 +129,7 @@ func (s *swarm) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
+			s.floods.look(now)
 			for _, m := range s.list() {
 				m.look(now)
 			}
@@ -169,9 +168,9 @@ func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) 
 
 // join makes a torrent a member whose data is in p. It does not wait for peers.
 func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
-	unsure := new(atomic.Int64)
+	unsure, progress := new(atomic.Int64), &progress{}
 	opts := torrent.AddTorrentOpts{
-		Storage:     cacheStorage{p, unsure},
+		Storage:     cacheStorage{p, unsure, progress},
 		InfoBytes:   meta.raw.InfoBytes,
 		PieceLayers: meta.raw.PieceLayers,
 	}
@@ -190,7 +189,7 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.pieces, m.unsure = p, unsure
+	m.pieces, m.unsure, m.progress = p, unsure, progress
 	p.Fetch(true)
 	m.telling.Go(newPipeline(m).run)
 	m.t.AddTrackers(meta.trackers())

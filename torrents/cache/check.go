@@ -68,7 +68,9 @@ func (p *Pieces) endCheck(piece int, ended chan struct{}) error {
 		return fmt.Errorf("check the cache: %w", err)
 	case right:
 		p.suspect--
+		last := s.last
 		p.becomePresent(piece)
+		s.last = last // to check is not to read
 	default:
 		p.suspect--
 		s.state, s.written = Missing, 0
