@@ -65,8 +65,13 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 	exit $$status
 
 .PHONY: bench
-bench: ## measure Shoal beside nfs-ganesha, on this machine, now; wants root and a quiet machine
-	go run ./test/bench
+bench: ## measure Shoal beside nfs-ganesha, anacrolix, libtorrent and btfs, now; wants root and a quiet machine
+	go run ./test/bench $(BENCHFLAGS)
+
+# Not a part of the tests: hours. It leaves more than half of the machine to others.
+.PHONY: soak
+soak: ## use Shoal hard for two hours (SOAKFLAGS="-for 10m" for less), and see whether anything grows or breaks
+	go run ./test/soak $(SOAKFLAGS)
 
 .PHONY: microbench
 microbench: ## run the benchmarks of single functions; for benchstat, run it several times into files

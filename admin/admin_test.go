@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -56,13 +57,18 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 	for _, f := range prepare {
 		f(s.dataDir)
 	}
+	// A test that wants a watch folder makes it beside the data folder.
+	watch := torrents.WatchOptions{Dir: filepath.Join(dir, "watch"), Settle: time.Millisecond}
+	if _, err := os.Stat(watch.Dir); err != nil {
+		watch.Dir = ""
+	}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	library, err := torrents.Open(torrents.Options{
 		DataDir: s.dataDir, CacheDir: filepath.Join(dir, "cache"),
-		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder,
+		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder, Watch: watch,
 		ReadGiveUp: time.Hour, Idle: time.Hour,
 		// Nothing that leaves this machine: no DHT, no local discovery, no port mapping, no peers.
-		Swarm:   torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5},
+		Swarm:   torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5, AllowPrivate: true},
 		Watcher: s.watcher, Logger: log,
 	})
 	if err != nil {
@@ -84,7 +90,7 @@ const testMetrics = "shoal_tests 1\n"
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
 	return New(Options{
-		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base,
+		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
 		Clients: func() []Client { return s.clients },
 		Readers: func() []Reader { return s.readers },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -408,10 +414,17 @@ func (s *site) mustAdd(t testing.TB, route string, metainfo []byte) torrents.Tor
 	return added
 }
 
-// names lists the torrents of the library.
+// torrents lists the torrents of the library by name, then by infohash.
+func (s *site) torrents() []torrents.Torrent {
+	return slices.SortedFunc(slices.Values(s.library.Torrents()), func(a, b torrents.Torrent) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), slices.Compare(a.Infohash[:], b.Infohash[:]))
+	})
+}
+
+// names lists the names of the torrents of the library.
 func (s *site) names() []string {
 	names := []string{}
-	for _, t := range s.library.Torrents() {
+	for _, t := range s.torrents() {
 		names = append(names, t.Name)
 	}
 	return names

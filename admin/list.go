@@ -2,11 +2,8 @@ package admin
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/json"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"shoal/torrents"
@@ -20,14 +17,13 @@ const (
 // listQuery is what a client wants to see of the torrents.
 type listQuery struct {
 	route, state, text string
-	sort               func(torrents.Torrent) sortKey
+	sort               func(*torrents.Torrent) sortKey
 	descending         bool
 	limit              int
 	after              *position // nil for the first page
 }
 
-// position is the place of a torrent in a sorted list. It is what a cursor holds, so that a page
-// goes on at the right place though torrents came and went.
+// position is the place of a torrent in a sorted list. It is what a cursor holds.
 type position struct {
 	Key      sortKey           `json:"k"`
 	Infohash torrents.Infohash `json:"i"`
@@ -40,27 +36,23 @@ type sortKey struct {
 }
 
 // sorts are the values of the parameter sort, each also with "-" in front.
-var sorts = map[string]func(torrents.Torrent) sortKey{
-	"name":      func(t torrents.Torrent) sortKey { return sortKey{Text: t.Name} },
-	"route":     func(t torrents.Torrent) sortKey { return sortKey{Text: t.Route} },
-	"state":     func(t torrents.Torrent) sortKey { return sortKey{Text: string(t.State)} },
-	"size":      func(t torrents.Torrent) sortKey { return sortKey{Number: t.Size} },
-	"cached":    func(t torrents.Torrent) sortKey { return sortKey{Number: t.Cached} },
-	"added":     func(t torrents.Torrent) sortKey { return sortKey{Number: t.Added.UnixNano()} },
-	"last_read": func(t torrents.Torrent) sortKey { return sortKey{Number: t.LastRead.Unix()} },
-	"down_rate": func(t torrents.Torrent) sortKey { return sortKey{Number: t.DownRate} },
-	"up_rate":   func(t torrents.Torrent) sortKey { return sortKey{Number: t.UpRate} },
-}
-
-var states = []torrents.State{
-	torrents.StateMetadata, torrents.StateIdle, torrents.StateActive, torrents.StateComplete, torrents.StateFailed,
+var sorts = map[string]func(*torrents.Torrent) sortKey{
+	"name":      func(t *torrents.Torrent) sortKey { return sortKey{Text: t.Name} },
+	"route":     func(t *torrents.Torrent) sortKey { return sortKey{Text: t.Route} },
+	"state":     func(t *torrents.Torrent) sortKey { return sortKey{Text: string(t.State)} },
+	"size":      func(t *torrents.Torrent) sortKey { return sortKey{Number: t.Size} },
+	"cached":    func(t *torrents.Torrent) sortKey { return sortKey{Number: t.Cached} },
+	"added":     func(t *torrents.Torrent) sortKey { return sortKey{Number: t.Added.UnixNano()} },
+	"last_read": func(t *torrents.Torrent) sortKey { return sortKey{Number: t.LastRead.Unix()} },
+	"down_rate": func(t *torrents.Torrent) sortKey { return sortKey{Number: t.DownRate} },
+	"up_rate":   func(t *torrents.Torrent) sortKey { return sortKey{Number: t.UpRate} },
 }
 
 func parseListQuery(v url.Values) (listQuery, error) {
 	q := listQuery{
-		route: v.Get("route"), state: v.Get("state"), text: strings.ToLower(v.Get("q")), limit: defaultLimit,
+		route: v.Get("route"), state: v.Get("state"), text: strings.ToLower(v.Get("q")),
 	}
-	if q.state != "" && !slices.Contains(states, torrents.State(q.state)) {
+	if q.state != "" && !slices.Contains(torrents.States(), torrents.State(q.state)) {
 		return q, badRequest("There is no state called %.40q.", q.state)
 	}
 	name := cmp.Or(v.Get("sort"), "name")
@@ -69,23 +61,11 @@ func parseListQuery(v url.Values) (listQuery, error) {
 	if q.sort, ok = sorts[name]; !ok {
 		return q, badRequest("Torrents cannot be sorted by %.40q.", name)
 	}
-	if limit := v.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxLimit {
-			return q, badRequest("The limit is %.40q, and has to be 1 to %d.", limit, maxLimit)
-		}
-		q.limit = n
+	var err error
+	if q.limit, err = parseLimit(v.Get("limit"), defaultLimit); err != nil {
+		return q, err
 	}
-	if cursor := v.Get("cursor"); cursor != "" {
-		b, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err == nil {
-			err = json.Unmarshal(b, &q.after)
-		}
-		if err != nil || q.after == nil {
-			return q, badRequest("The cursor %.60q is not one that this API gave.", cursor)
-		}
-	}
-	return q, nil
+	return q, decodeCursor(v.Get("cursor"), &q.after)
 }
 
 // listPage is a part of a list.
@@ -96,40 +76,61 @@ type listPage struct {
 }
 
 func (q listQuery) page(all []torrents.Torrent) listPage {
-	type row struct {
-		position
-		torrent torrents.Torrent
-	}
-	var rows []row
-	for _, t := range all {
-		if q.matches(t) {
-			rows = append(rows, row{position{q.sort(t), t.Infohash}, t})
+	var page listPage
+	rows := firstRows{compare: q.compare, limit: q.limit + 1} // one more, to know whether there is more
+	for i := range all {
+		t := &all[i]
+		if !q.matches(t) {
+			continue
+		}
+		page.total++
+		at := position{q.sort(t), t.Infohash}
+		if q.after == nil || q.compare(at, *q.after) > 0 {
+			rows.add(listRow{at, t})
 		}
 	}
-	slices.SortFunc(rows, func(a, b row) int { return q.compare(a.position, b.position) })
-	page := listPage{total: len(rows)}
-	if q.after != nil {
-		first, found := slices.BinarySearchFunc(rows, *q.after, func(r row, p position) int {
-			return q.compare(r.position, p)
-		})
-		if found {
-			first++
-		}
-		rows = rows[first:]
+	list := rows.sorted()
+	if len(list) > q.limit {
+		list = list[:q.limit]
+		page.next = encodeCursor(list[q.limit-1].position)
 	}
-	if len(rows) > q.limit {
-		rows = rows[:q.limit]
-		// Numbers and texts always encode.
-		cursor, _ := json.Marshal(rows[q.limit-1].position)
-		page.next = base64.RawURLEncoding.EncodeToString(cursor)
-	}
-	for _, r := range rows {
-		page.torrents = append(page.torrents, r.torrent)
+	for _, r := range list {
+		page.torrents = append(page.torrents, *r.torrent)
 	}
 	return page
 }
 
-func (q listQuery) matches(t torrents.Torrent) bool {
+// listRow is a torrent and its place in a list.
+type listRow struct {
+	position
+	torrent *torrents.Torrent
+}
+
+// firstRows keeps the first rows of a list, up to a limit, whatever the order in which they come: a page of
+// 10,000 torrents needs no more sorting than that.
+type firstRows struct {
+	compare func(a, b position) int
+	limit   int
+	rows    []listRow // beyond limit, those that came since the last sorting
+	full    bool      // there are limit sorted ones
+}
+
+func (f *firstRows) add(r listRow) {
+	if f.full && f.compare(r.position, f.rows[f.limit-1].position) > 0 {
+		return
+	}
+	if f.rows = append(f.rows, r); len(f.rows) >= 2*f.limit {
+		f.rows, f.full = f.sorted(), true
+	}
+}
+
+// sorted returns the first rows, in order.
+func (f *firstRows) sorted() []listRow {
+	slices.SortFunc(f.rows, func(a, b listRow) int { return f.compare(a.position, b.position) })
+	return f.rows[:min(len(f.rows), f.limit)]
+}
+
+func (q listQuery) matches(t *torrents.Torrent) bool {
 	return (q.route == "" || q.route == t.Route) &&
 		(q.state == "" || q.state == string(t.State)) &&
 		(q.text == "" || strings.Contains(strings.ToLower(t.Name), q.text) || strings.HasPrefix(t.Infohash.String(), q.text))

@@ -35,7 +35,7 @@ func madeUp(n int, random *rand.Rand) torrents.Torrent {
 		Infohash: torrents.Infohash{byte(random.Uint32()), byte(n >> 8), byte(n)},
 		Name:     []string{"a", "B", "b", "ä", "<script>", "", "\u202e"}[random.IntN(7)],
 		Route:    []string{"films", "music", ""}[random.IntN(3)],
-		State:    states[random.IntN(len(states))],
+		State:    torrents.States()[random.IntN(len(torrents.States()))],
 		Size:     random.Int64N(3) << 40,
 		Cached:   random.Int64N(3),
 		Added:    day.Add(time.Duration(random.Int64N(3))),
@@ -237,7 +237,7 @@ func TestListBadly(t *testing.T) {
 	for _, query := range []string{
 		"limit=0", "limit=-1", "limit=1001", "limit=x", "limit=1.5", "limit=1e2", "limit=0x10", "limit=99999999999999999999",
 		"limit=%201", "sort=x", "sort=-", "sort=--name", "sort=Name", "sort=name,size", "sort=infohash", "sort=%00",
-		"state=x", "state=Idle", "state=paused", "state=idle,active", "cursor=x", "cursor=!", "cursor=bnVsbA",
+		"state=x", "state=Idle", "state=stopped", "state=idle,active", "cursor=x", "cursor=!", "cursor=bnVsbA",
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`{"i": "x"}`)),
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`{"k": {"n": 1e400}}`)),
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`[]`)),
@@ -351,4 +351,23 @@ func FuzzListQuery(f *testing.F) {
 			t.Errorf("?%s gives %d of %d torrents, of which there are %d", query, len(page.torrents), page.total, len(all))
 		}
 	})
+}
+
+func BenchmarkPageOfMany(b *testing.B) {
+	all := madeUpList(10_000, rand.New(rand.NewPCG(5, 6)))
+	for _, query := range []string{"", "sort=-size", "sort=added&cursor=eyJrIjp7Im4iOjAsInQiOiIifX0", "q=a&sort=-name"} {
+		b.Run(query, func(b *testing.B) {
+			v, err := url.ParseQuery(query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			q, err := parseListQuery(v)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				q.page(all)
+			}
+		})
+	}
 }

@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 
 	"shoal/torrents"
 )
@@ -33,7 +35,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var (
 		input    *torrents.InputError
 		exists   *torrents.ExistsError
+		taken    *torrents.NameTakenError
 		notEmpty *torrents.NotEmptyError
+		write    *torrents.WriteError
 		tooLarge *http.MaxBytesError
 		request  *requestError
 	)
@@ -53,6 +57,11 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if exists.Infohash != (torrents.Infohash{}) {
 			p.Infohash = exists.Infohash.String()
 		}
+	case errors.As(err, &taken):
+		p = problem{
+			Status: http.StatusConflict, Detail: sentence(err),
+			Route: taken.Route, Name: taken.Name, Infohash: taken.Infohash.String(),
+		}
 	case errors.As(err, &notEmpty):
 		p = problem{
 			Status: http.StatusConflict, Route: notEmpty.Route,
@@ -60,6 +69,17 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
+	case errors.Is(err, torrents.ErrFailed):
+		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
+	case errors.As(err, &write):
+		s.log.Error("a change could not be written", "method", r.Method, "path", r.URL.Path, "err", err)
+		p.Detail = "The change was not made, as it could not be written to the data folder: " + reason(err) + "."
+		if write.Full() {
+			p.Status = http.StatusInsufficientStorage
+		}
+	case errors.Is(err, context.Canceled):
+		// The client has hung up, and nobody reads this.
+		p = problem{Status: http.StatusServiceUnavailable, Detail: "The request was cancelled."}
 	case errors.Is(err, torrents.ErrClosed):
 		p = problem{Status: http.StatusServiceUnavailable, Detail: "Shoal is stopping."}
 	default:
@@ -78,6 +98,14 @@ func (e *requestError) Error() string { return e.detail }
 
 func badRequest(format string, args ...any) error {
 	return &requestError{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
+}
+
+// reason is what the system says of an error, without the paths.
+func reason(err error) string {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	return "the log says why"
 }
 
 // sentence makes a sentence of an error, which begins in lower case and has no full stop.

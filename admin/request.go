@@ -11,7 +11,7 @@ import (
 // maxJSON is the largest JSON body, in bytes.
 const maxJSON = 1 << 20
 
-// readJSON decodes the body into v. Members that v does not have are an error: they are typing
+// readJSON decodes the body, an object, into v. Members that v does not have are an error: they are typing
 // mistakes.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {

@@ -103,6 +103,7 @@ func TestRouteConflict(t *testing.T) {
 var jsonCalls = []struct{ method, path, body string }{
 	{http.MethodPost, "/api/v1/routes", `{"name": "new"}`},
 	{http.MethodPatch, "/api/v1/routes/films", `{"name": "new"}`},
+	{http.MethodPatch, "/api/v1/limits", `{"down_limit": 1}`},
 	{http.MethodPost, "/api/v1/torrents", `{"route": "films", "magnet": "magnet:?xt=urn:btih:0000000000000000000000000000000000000001"}`},
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -24,6 +25,7 @@ type Options struct {
 	Archives torrents.Archives // of new routes that do not say
 	Token    string            // the bearer token; not empty
 	BasePath string            // where the site is, "/" or "/shoal"
+	Version  string            // of the program
 
 	Clients func() []Client // who has made NFS calls
 	Readers func() []Reader // who reads what now
@@ -37,6 +39,8 @@ type server struct {
 	archives torrents.Archives
 	token    [sha256.Size]byte
 	base     string // of every path; without a slash at its end
+	version  string
+	started  time.Time
 	clients  func() []Client
 	readers  func() []Reader
 	metrics  http.Handler
@@ -50,6 +54,8 @@ func New(opts Options) http.Handler {
 		archives: opts.Archives,
 		token:    sha256.Sum256([]byte(opts.Token)),
 		base:     strings.TrimSuffix(opts.BasePath, "/"),
+		version:  opts.Version,
+		started:  time.Now(),
 		clients:  opts.Clients,
 		readers:  opts.Readers,
 		metrics:  opts.Metrics,
@@ -76,7 +82,10 @@ func (s *server) routes() *mux.Router {
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
 	s.registerTorrents(api)
+	s.registerLimits(api)
+	s.registerSwarm(api)
 	s.registerClients(api)
+	s.registerWatch(api)
 	return site
 }
 

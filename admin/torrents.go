@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ func (s *server) registerTorrents(api *mux.Router) {
 	api.HandleFunc("/torrents", s.listTorrents).Methods(http.MethodGet, http.MethodHead)
 	api.HandleFunc("/torrents", s.addTorrents).Methods(http.MethodPost)
 	api.HandleFunc("/torrents/{infohash}", s.getTorrent).Methods(http.MethodGet, http.MethodHead)
+	api.HandleFunc("/torrents/{infohash}", s.changeTorrent).Methods(http.MethodPatch)
 	api.HandleFunc("/torrents/{infohash}", s.removeTorrent).Methods(http.MethodDelete)
 }
 
@@ -38,13 +40,15 @@ type torrentJSON struct {
 	UpRate   int64          `json:"up_rate"`
 	Added    time.Time      `json:"added"`
 	LastRead *time.Time     `json:"last_read"`
+	Paused   bool           `json:"paused"`
+	Pinned   bool           `json:"pinned"`
 }
 
 func newTorrentJSON(t torrents.Torrent) torrentJSON {
 	j := torrentJSON{
 		Infohash: t.Infohash.String(), Name: t.Name, Route: t.Route, State: t.State, Reason: t.Reason,
 		Size: t.Size, Cached: t.Cached, Files: t.Files, Peers: t.Peers, Seeds: t.Seeds,
-		DownRate: t.DownRate, UpRate: t.UpRate, Added: t.Added,
+		DownRate: t.DownRate, UpRate: t.UpRate, Added: t.Added, Paused: t.Paused, Pinned: t.Pinned,
 	}
 	if !t.LastRead.IsZero() {
 		j.LastRead = &t.LastRead
@@ -84,6 +88,55 @@ func (s *server) getTorrent(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", newTorrentJSON(t))
 }
 
+func (s *server) changeTorrent(w http.ResponseWriter, r *http.Request) {
+	ih, err := torrents.ParseInfohash(mux.Vars(r)["infohash"])
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	change, err := s.readTorrentChange(w, r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	t, err := s.library.ChangeTorrent(ih, change)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", newTorrentJSON(t))
+}
+
+func (s *server) readTorrentChange(w http.ResponseWriter, r *http.Request) (torrents.TorrentChange, error) {
+	var change torrents.TorrentChange
+	var body struct {
+		Route  json.RawMessage `json:"route"`
+		Name   json.RawMessage `json:"name"`
+		Paused json.RawMessage `json:"paused"`
+		Pinned json.RawMessage `json:"pinned"`
+	}
+	err := readJSON(w, r, &body)
+	if err != nil {
+		return change, err
+	}
+	if change.Route, err = member[string]("route", body.Route, "the name of a route"); err != nil {
+		return change, err
+	}
+	if change.Name, err = member[string]("name", body.Name, "a text"); err != nil {
+		return change, err
+	}
+	if change.Paused, err = member[bool]("paused", body.Paused, "true or false"); err != nil {
+		return change, err
+	}
+	if change.Pinned, err = member[bool]("pinned", body.Pinned, "true or false"); err != nil {
+		return change, err
+	}
+	if change.Route != nil {
+		err = s.checkRoute(*change.Route)
+	}
+	return change, err
+}
+
 func (s *server) removeTorrent(w http.ResponseWriter, r *http.Request) {
 	ih, err := torrents.ParseInfohash(mux.Vars(r)["infohash"])
 	if err == nil {
@@ -103,7 +156,7 @@ func (s *server) addTorrents(w http.ResponseWriter, r *http.Request) {
 	case "multipart/form-data":
 		added, err = s.addUpload(w, r)
 	default:
-		added, err = s.addMagnet(w, r)
+		added, err = s.addLink(w, r)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -123,7 +176,8 @@ func (s *server) addTorrents(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, "application/json", list)
 }
 
-func (s *server) addMagnet(w http.ResponseWriter, r *http.Request) ([]torrents.Torrent, error) {
+// addLink adds a magnet link, or what is at a URL.
+func (s *server) addLink(w http.ResponseWriter, r *http.Request) ([]torrents.Torrent, error) {
 	var body struct {
 		Route  string `json:"route"`
 		Magnet string `json:"magnet"`
@@ -132,16 +186,22 @@ func (s *server) addMagnet(w http.ResponseWriter, r *http.Request) ([]torrents.T
 	if err := readJSON(w, r, &body); err != nil {
 		return nil, err
 	}
-	if body.URL != "" {
-		return nil, &requestError{http.StatusNotImplemented, "Torrents cannot be added by URL yet: upload the .torrent file, or give its magnet link."}
-	}
-	if body.Magnet == "" {
-		return nil, badRequest("“magnet” is missing.")
+	switch {
+	case body.Magnet == "" && body.URL == "":
+		return nil, badRequest("“magnet” is missing, or “url”.")
+	case body.Magnet != "" && body.URL != "":
+		return nil, badRequest("There are both “magnet” and “url”; give one of them.")
 	}
 	if err := s.checkRoute(body.Route); err != nil {
 		return nil, err
 	}
-	t, err := s.library.AddMagnet(body.Route, body.Magnet)
+	var t torrents.Torrent
+	var err error
+	if body.URL != "" {
+		t, err = s.library.AddURL(r.Context(), body.Route, body.URL)
+	} else {
+		t, err = s.library.AddMagnet(body.Route, body.Magnet)
+	}
 	return []torrents.Torrent{t}, err
 }
 
@@ -176,7 +236,8 @@ type uploadedFile struct {
 	metainfo []byte
 }
 
-// addUpload adds every torrent of a form, or none: they are all looked at first.
+// addUpload adds every torrent of a form, or none: they are all looked at first. The first one that is known
+// takes what trackers it lacks.
 func (s *server) addUpload(w http.ResponseWriter, r *http.Request) ([]torrents.Torrent, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 	form, err := readUpload(r)
@@ -186,6 +247,32 @@ func (s *server) addUpload(w http.ResponseWriter, r *http.Request) ([]torrents.T
 	if err := s.checkRoute(form.route); err != nil {
 		return nil, err
 	}
+	links, err := s.checkFiles(form)
+	if err != nil {
+		return nil, err
+	}
+	var added []torrents.Torrent
+	for _, f := range form.files {
+		t, err := s.library.AddMetainfo(form.route, f.metainfo)
+		if err != nil {
+			err = fmt.Errorf("%.100q: %w", f.name, err)
+			for _, before := range added {
+				// A link that is a torrent now was there before, and stays.
+				if !links[before.Infohash] {
+					err = errors.Join(err, s.library.Remove(before.Infohash))
+				}
+			}
+			return nil, err
+		}
+		added = append(added, t)
+	}
+	return added, nil
+}
+
+// checkFiles says what keeps files from being added. Of some the library may have a magnet link, which is
+// no hindrance: it returns which.
+func (s *server) checkFiles(form upload) (map[torrents.Infohash]bool, error) {
+	links := make(map[torrents.Infohash]bool)
 	seen := make(map[torrents.Infohash]string)
 	for _, f := range form.files {
 		m, err := torrents.ParseMetainfo(f.metainfo)
@@ -196,24 +283,17 @@ func (s *server) addUpload(w http.ResponseWriter, r *http.Request) ([]torrents.T
 			return nil, badRequest("%.100q and %.100q are the same torrent.", twin, f.name)
 		}
 		seen[m.Infohash] = f.name
-		if t, err := s.library.Torrent(m.Infohash); err == nil {
-			known := &torrents.ExistsError{Route: t.Route, Torrent: t.Name, Infohash: t.Infohash}
-			return nil, fmt.Errorf("%.100q: %w", f.name, known)
-		}
-	}
-	var added []torrents.Torrent
-	for _, f := range form.files {
-		t, err := s.library.AddMetainfo(form.route, f.metainfo)
+		known, err := s.library.Torrent(m.Infohash)
 		if err != nil {
-			err = fmt.Errorf("%.100q: %w", f.name, err)
-			for _, before := range added {
-				err = errors.Join(err, s.library.Remove(before.Infohash))
-			}
-			return nil, err
+			continue
 		}
-		added = append(added, t)
+		if links[m.Infohash] = !known.Resolved; known.Resolved {
+			if _, err := s.library.AddMetainfo(form.route, f.metainfo); err != nil {
+				return nil, fmt.Errorf("%.100q: %w", f.name, err)
+			}
+		}
 	}
-	return added, nil
+	return links, nil
 }
 
 // readUpload reads the form, each part up to its own limit.

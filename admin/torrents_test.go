@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -32,11 +33,13 @@ type row struct {
 	UpRate   int64      `json:"up_rate"`
 	Added    time.Time  `json:"added"`
 	LastRead *time.Time `json:"last_read"`
+	Paused   bool       `json:"paused"`
+	Pinned   bool       `json:"pinned"`
 }
 
 var members = []string{
-	"added", "cached", "down_rate", "files", "infohash", "last_read", "name", "peers", "reason", "route", "seeds",
-	"size", "state", "up_rate",
+	"added", "cached", "down_rate", "files", "infohash", "last_read", "name", "paused", "peers", "pinned", "reason", "route",
+	"seeds", "size", "state", "up_rate",
 }
 
 type torrentList struct {
@@ -81,8 +84,9 @@ func checkRow(t *testing.T, a answer, want row) row {
 	if age := time.Since(got.Added); age < 0 || age > time.Hour {
 		t.Errorf("%s answers that it was added at %v, want now", a.what, got.Added)
 	}
-	if want.Reason == "" && want.State != string(torrents.StateMetadata) && got.Reason != "" {
-		t.Errorf("%s answers with the reason %q, want none", a.what, got.Reason)
+	reasoned := want.State == string(torrents.StateMetadata) || want.State == string(torrents.StatePaused)
+	if reasoned != (got.Reason != "") {
+		t.Errorf("%s answers with the state %s and the reason %q", a.what, got.State, got.Reason)
 	}
 	result := got
 	got.Added, got.Reason = want.Added, want.Reason
@@ -163,15 +167,43 @@ func TestAddMagnetBadly(t *testing.T) {
 
 func TestAddByURL(t *testing.T) {
 	s := openSite(t)
-	for _, body := range []string{
-		`{"route": "films", "url": "http://127.0.0.1/x.torrent"}`,
-		`{"route": "films", "url": "file:///etc/passwd"}`,
-		`{"route": "films", "url": "http://127.0.0.1/x.torrent", "magnet": "` + magnet(someHash, "name") + `"}`,
-	} {
-		wantStatus(t, s.json(t, http.MethodPost, "/api/v1/torrents", body), http.StatusNotImplemented)
+	one := torrentFile("one.mkv", 40000)
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/one.torrent":
+			_, _ = w.Write(one)
+		case "/magnet":
+			w.Header().Set("Location", magnet(someHash, "name"))
+			w.WriteHeader(http.StatusSeeOther)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(served.Close)
+	add := func(route, link string) answer {
+		return s.json(t, http.MethodPost, "/api/v1/torrents", `{"route": "`+route+`", "url": "`+link+`"}`)
 	}
-	if got := s.names(); len(got) > 0 {
-		t.Errorf("after adding by URL the torrents are %q, want none", got)
+	a := add("films", served.URL+"/one.torrent")
+	wantStatus(t, a, http.StatusCreated)
+	added := checkRow(t, a, row{
+		Infohash: infohash(t, one).String(), Name: "one.mkv", Route: "films", State: "idle", Size: 40000, Files: 1,
+	})
+	if found := s.get(t, location(t, "/api/v1/torrents", a)); decode[row](t, found) != added {
+		t.Errorf("GET of the Location answers %s, and adding it %+v", found.body, added)
+	}
+	wantStatus(t, add("films", served.URL+"/one.torrent"), http.StatusConflict)
+	wantStatus(t, add("music", served.URL+"/magnet"), http.StatusCreated)
+	before := s.names()
+	for _, bad := range []answer{
+		add("films", served.URL+"/absent.torrent"), add("films", "file:///etc/passwd"), add("films", "one.torrent"),
+		add("nothing", served.URL+"/one.torrent"), add("", served.URL+"/one.torrent"),
+		s.json(t, http.MethodPost, "/api/v1/torrents",
+			`{"route": "films", "url": "`+served.URL+`/one.torrent", "magnet": "`+magnet(someHash, "name")+`"}`),
+	} {
+		wantStatus(t, bad, http.StatusBadRequest)
+	}
+	if got := s.names(); !slices.Equal(got, before) {
+		t.Errorf("after what is wrong the torrents are %q, want %q", got, before)
 	}
 }
 
@@ -465,5 +497,110 @@ func TestHostileTorrentNames(t *testing.T) {
 	want := slices.Sorted(slices.Values(hostileNames))
 	if !slices.Equal(got, want) {
 		t.Errorf("the torrents are %q, want %q", got, want)
+	}
+}
+
+// patch changes a torrent.
+func (s *site) patch(t testing.TB, infohash, body string) answer {
+	t.Helper()
+	return s.json(t, http.MethodPatch, "/api/v1/torrents/"+infohash, body)
+}
+
+func TestChangeTorrent(t *testing.T) {
+	s := openSite(t)
+	ih := s.mustAdd(t, "films", torrentFile("a.mkv", 1)).Infohash.String()
+	s.mustAdd(t, "music", torrentFile("a.mkv", 2))
+	want := row{Infohash: ih, Name: "a.mkv", Route: "films", State: "idle", Size: 1, Files: 1}
+	for _, test := range []struct {
+		body   string
+		change func()
+	}{
+		{`{}`, func() {}},
+		{`{"route": "music"}`, func() { want.Route, want.Name = "music", "a ["+ih[:8]+"].mkv" }},
+		{`{"name": "<b>ü"}`, func() { want.Name = "<b>ü" }},
+		{`{"route": "films", "name": "c", "pinned": true}`, func() { want.Route, want.Name, want.Pinned = "films", "c", true }},
+		{`{"paused": true}`, func() { want.Paused, want.State = true, "paused" }},
+		{`{"pinned": false}`, func() { want.Pinned = false }},
+	} {
+		a := s.patch(t, strings.ToUpper(ih), test.body)
+		wantStatus(t, a, http.StatusOK)
+		test.change()
+		changed := checkRow(t, a, want)
+		if got := decode[row](t, s.get(t, "/api/v1/torrents/"+ih)); got != changed {
+			t.Errorf("after %s it is %+v, and was answered as %+v", test.body, got, changed)
+		}
+	}
+	paused := decode[torrentList](t, s.get(t, "/api/v1/torrents?state=paused"))
+	if names := paused.names(); !slices.Equal(names, []string{"c"}) {
+		t.Errorf("paused are %q, want c", names)
+	}
+}
+
+func TestChangeTorrentBadly(t *testing.T) {
+	unreadable := infohash(t, torrentFile("unreadable", 9))
+	s := openSite(t, failedTorrent(t, unreadable))
+	ih := s.mustAdd(t, "films", torrentFile("a", 1)).Infohash.String()
+	taken := s.mustAdd(t, "films", torrentFile("taken", 2)).Infohash.String()
+	before := s.get(t, "/api/v1/torrents/"+ih)
+	for _, test := range []struct{ body, names string }{
+		{``, "body"},
+		{`[]`, "body"},
+		{`{`, "body"},
+		{`{"colour": 1, "paused": true}`, "colour"},
+		{`{"paused": null}`, "paused"},
+		{`{"paused": "true"}`, "paused"},
+		{`{"paused": true, "pinned": 1}`, "pinned"},
+		{`{"name": null}`, "name"},
+		{`{"name": 1}`, "name"},
+		{`{"name": "", "paused": true}`, "name"},
+		{`{"name": "x/y"}`, "x/y"},
+		{`{"name": "` + strings.Repeat("n", 256) + `"}`, "nnn"},
+		{`{"route": null}`, "route"},
+		{`{"route": ""}`, "route"},
+		{`{"route": ["music"]}`, "route"},
+		{`{"route": "nothing", "pinned": true}`, "nothing"},
+		{`{"paused": true} {}`, "body"},
+	} {
+		a := s.patch(t, ih, test.body)
+		if a.status != http.StatusBadRequest || !strings.Contains(decode[problem](t, a).Detail, test.names) {
+			t.Errorf("PATCH %.80s answers %d %s, want %d and %q named", test.body, a.status, a.body, http.StatusBadRequest, test.names)
+		}
+	}
+	a := s.patch(t, ih, `{"name": "taken", "paused": true}`)
+	wantStatus(t, a, http.StatusConflict)
+	if p := decode[problem](t, a); p.Route != "films" || p.Name != "taken" || p.Infohash != taken {
+		t.Errorf("a name that is taken: %+v, want films, taken and its infohash", p)
+	}
+	wantStatus(t, s.patch(t, unreadable.String(), `{"paused": true}`), http.StatusConflict)
+	wantStatus(t, s.patch(t, someHash, `{"paused": true}`), http.StatusNotFound)
+	wantStatus(t, s.patch(t, "x", `{"paused": true}`), http.StatusBadRequest)
+	if after := s.get(t, "/api/v1/torrents/"+ih); string(after.body) != string(before.body) {
+		t.Errorf("afterwards it is %s, want %s as before", after.body, before.body)
+	}
+}
+
+// TestUploadForMagnet: a .torrent file makes a torrent of a link, alone and together with others.
+func TestUploadForMagnet(t *testing.T) {
+	s := openSite(t)
+	for _, more := range [][]part{nil, {file("other.torrent", torrentFile("other", 1))}} {
+		name := fmt.Sprint("linked ", len(more))
+		linked := torrentFile(name, 2)
+		wantStatus(t, s.addMagnet(t, "music", magnet(infohash(t, linked).String(), "x")), http.StatusCreated)
+		a := s.upload(t, append(more, inRoute("films"), file("l.torrent", linked))...)
+		wantStatus(t, a, http.StatusCreated)
+		found := s.get(t, "/api/v1/torrents/"+infohash(t, linked).String())
+		checkRow(t, found, row{Infohash: infohash(t, linked).String(), Name: name, Route: "films", State: "idle", Size: 2, Files: 1})
+	}
+}
+
+func TestAddKnownWithTrackers(t *testing.T) {
+	s := openSite(t)
+	ih := s.mustAdd(t, "music", torrentFile("known", 1)).Infohash.String()
+	for _, want := range []string{"it got 1 tracker and 0 web seeds that it lacked", "already in route"} {
+		a := s.addMagnet(t, "films", magnet(ih, "x")+"&tr=http%3A%2F%2F127.0.0.1%3A1%2Fa")
+		wantStatus(t, a, http.StatusConflict)
+		if p := decode[problem](t, a); !strings.Contains(p.Detail, want) || p.Infohash != ih {
+			t.Errorf("a known torrent with a tracker answers %+v, want %q", p, want)
+		}
 	}
 }

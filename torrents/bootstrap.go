@@ -15,7 +15,7 @@ const (
 	// lookupTime is how long the DNS may take for one name.
 	lookupTime = 10 * time.Second
 	// lookupPause is how long to wait before asking again while no name is resolved.
-	lookupPause = 30 * time.Second
+	lookupPause = 10 * time.Second
 )
 
 // bootstrap finds the well-known nodes through which the DHT is entered. The library would look them up
@@ -38,9 +38,15 @@ func (b *bootstrap) startingNodes() ([]dht.Addr, error) {
 }
 
 // run looks the nodes up until it has found some or ctx ends.
-func (b *bootstrap) run(ctx context.Context) {
+func (b *bootstrap) run(ctx context.Context, names *net.Resolver) {
 	for {
-		nodes := lookUp(ctx, dht.DefaultGlobalBootstrapHostPorts)
+		var nodes []dht.Addr
+		for _, hostPort := range dht.DefaultGlobalBootstrapHostPorts {
+			addrs, _ := lookUp(ctx, names, hostPort) // the others may do
+			for _, addr := range addrs {
+				nodes = append(nodes, dht.NewAddr(net.UDPAddrFromAddrPort(addr)))
+			}
+		}
 		if len(nodes) > 0 {
 			b.mu.Lock()
 			b.nodes = nodes
@@ -55,24 +61,25 @@ func (b *bootstrap) run(ctx context.Context) {
 	}
 }
 
-func lookUp(ctx context.Context, hostPorts []string) []dht.Addr {
-	var nodes []dht.Addr
-	for _, hostPort := range hostPorts {
-		host, service, err := net.SplitHostPort(hostPort)
-		if err != nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, lookupTime)
-		ips, ipErr := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		port, portErr := net.DefaultResolver.LookupPort(ctx, "udp", service)
-		cancel()
-		if errors.Join(ipErr, portErr) != nil {
-			continue // the others may do
-		}
-		for _, ip := range ips {
-			addr := netip.AddrPortFrom(ip.Unmap(), uint16(port))
-			nodes = append(nodes, dht.NewAddr(net.UDPAddrFromAddrPort(addr)))
-		}
+// lookUp returns the addresses of host:port.
+func lookUp(ctx context.Context, names *net.Resolver, hostPort string) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return nil, err
 	}
-	return nodes
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	port, err := names.LookupPort(ctx, "udp", service)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := names.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]netip.AddrPort, len(ips))
+	for i, ip := range ips {
+		addrs[i] = netip.AddrPortFrom(ip.Unmap(), uint16(port))
+	}
+	return addrs, nil
 }

@@ -22,15 +22,13 @@ var quietLibrary = sync.OnceFunc(func() { alog.Default = alog.Default.WithDefaul
 
 // clientConfig is the engine's configuration. What differs from its defaults without being a setting
 // of ours has the reason beside it.
-func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torrent.ClientConfig, error) {
+func clientConfig(opts SwarmOptions, first *bootstrap, out *outgoing, limits rateLimits, log *slog.Logger) (*torrent.ClientConfig, error) {
 	cfg := torrent.NewDefaultClientConfig()
-	host, port, err := net.SplitHostPort(opts.Addr)
+	host, port, err := peerAddress(opts.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("peer address %q: %w", opts.Addr, err)
+		return nil, err
 	}
-	if cfg.ListenPort, err = net.LookupPort("tcp", port); err != nil {
-		return nil, fmt.Errorf("peer address %q: %w", opts.Addr, err)
-	}
+	cfg.ListenPort = port
 	cfg.ListenHost = func(string) string { return host }
 	cfg.DisableIPv6 = !opts.IPv6
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -51,9 +49,15 @@ func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torre
 	cfg.DisableWebtorrent = true
 	cfg.Seed = opts.Seed
 	cfg.DisableAggressiveUpload = !opts.Seed
-	// Always with limiters, so that a limit can be set while it runs.
-	cfg.DownloadRateLimiter = newLimiter(opts.DownLimit)
-	cfg.UploadRateLimiter = newLimiter(opts.UpLimit)
+	cfg.DownloadRateLimiter, cfg.UploadRateLimiter = limits.down, limits.up
+	opts.Encryption.configure(cfg)
+	for _, addr := range opts.AnnounceIPs {
+		if addr.Is4() {
+			cfg.PublicIp4 = addr.AsSlice()
+		} else {
+			cfg.PublicIp6 = addr.AsSlice()
+		}
+	}
 	cfg.EstablishedConnsPerTorrent = opts.MaxPeers
 	cfg.TotalHalfOpenConns = 200
 	// The default of 10 a second makes torrents that are woken together wait for one another.
@@ -66,8 +70,21 @@ func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torre
 	cfg.DropDuplicatePeerIds = true
 	cfg.Callbacks.ReadExtendedHandshake = spareRequests
 	cfg.DefaultStorage = noStorage{}
+	out.configure(cfg)
 	cfg.Slogger = slog.New(quiet{log.Handler()})
 	return cfg, nil
+}
+
+// peerAddress reads SwarmOptions.Addr.
+func peerAddress(addr string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(addr)
+	if err == nil {
+		port, err = net.LookupPort("tcp", service)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("peer address %q: %w", addr, err)
+	}
+	return host, port, nil
 }
 
 // spareRequests lowers the number of requests that a peer says it takes at a time (BEP 10, "reqq").
@@ -75,16 +92,6 @@ func clientConfig(opts SwarmOptions, first *bootstrap, log *slog.Logger) (*torre
 // it: 8 MiB every ten seconds instead of 40 MB/s.
 func spareRequests(_ *torrent.PeerConn, handshake *pp.ExtendedHandshakeMessage) {
 	handshake.Reqq -= handshake.Reqq / 8
-}
-
-// limiterBurst is above the largest piece of data that the library passes in one go (1 MiB).
-const limiterBurst = 1 << 20
-
-func newLimiter(bytesPerSecond int64) *rate.Limiter {
-	if bytesPerSecond == 0 {
-		return rate.NewLimiter(rate.Inf, limiterBurst)
-	}
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), limiterBurst)
 }
 
 // quiet passes on what the library logs at a lower level: most of it is about the trouble of single

@@ -15,9 +15,13 @@ import (
 // entry is a torrent of the library. Its cache is opened when somebody reads it, and it joins the
 // swarm when a piece is missing; both end when nobody has read it for Options.Idle.
 type entry struct {
-	lib   *Library
-	ih    Infohash
-	route uint64
+	lib *Library
+	ih  Infohash
+
+	route  uint64 // guarded by Library.mu
+	hidden bool   // it failed when the library was opened, and is not shown; guarded by Library.changing
+
+	search *search // the last one for the metadata, nil if there was none; guarded by Library.changing
 
 	// ctx ends when the torrent is removed or the library closed.
 	ctx    context.Context //nolint:containedctx // the life of the entry, which many calls share
@@ -171,13 +175,6 @@ func (e *entry) extentDone(span cache.Span, err error) {
 	}
 }
 
-// shows says whether the torrent is shown in its route under the name.
-func (e *entry) shows(name string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rec.resolved() && e.rec.Name == name
-}
-
 // loadMetainfo reads the torrent's metainfo from the disk, and notes whether that can be done. The
 // error is ErrFailed.
 func (e *entry) loadMetainfo() (*Metainfo, error) {
@@ -232,7 +229,7 @@ const joinPause = 100 * time.Millisecond
 // joinSoon is join, and waits for the place if what had the same infohash before is about to leave it.
 func (e *entry) joinSoon(ctx context.Context, s *session) (*member, error) {
 	for {
-		m, err := e.join(s)
+		m, err := e.join(s) //nolint:contextcheck // what goes on beside ends when the torrent leaves the swarm
 		if !errors.Is(err, errMember) {
 			return m, err
 		}
@@ -253,17 +250,19 @@ func (e *entry) join(s *session) (*member, error) {
 	}
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	m := s.joined()
+	m, rec := s.joined(), e.record()
 	switch {
 	case e.ctx.Err() != nil:
 		return nil, e.ended()
+	case rec.Paused:
+		return nil, fmt.Errorf("torrent %s: %w", e.ih, ErrPaused)
 	case m != nil && !m.isBroken():
 		return m, nil
 	case m != nil:
 		// The disk could not be written. Whoever comes now tries again.
 		m.leave()
 	}
-	m, err := e.lib.swarm.join(s.meta, s.pieces)
+	m, err := e.lib.swarm.join(s.meta, rec.sources, s.pieces)
 	if errors.Is(err, errMember) {
 		// The magnet that was removed just now is about to leave.
 		return nil, err

@@ -3,6 +3,7 @@ package torrents
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 var (
@@ -14,10 +15,16 @@ var (
 	ErrFailed = errors.New("torrent failed")
 	// ErrCacheTooSmall ends a read of a torrent whose pieces are larger than the cache may become.
 	ErrCacheTooSmall = errors.New("the cache is too small")
+	// ErrPaused ends a read of a paused torrent that needs what is not in the cache.
+	ErrPaused = errors.New("torrent paused")
 	// ErrClosed is returned once Close has begun.
 	ErrClosed = errors.New("library closed")
 	// ErrListen is returned by Open when it cannot listen for peers.
 	ErrListen = errors.New("listen for peers")
+	// ErrBlocklist is returned by Open when the blocklist cannot be read.
+	ErrBlocklist = errors.New("the blocklist cannot be read")
+	// ErrUplink is returned by Open when it cannot keep to the interface or proxy.
+	ErrUplink = errors.New("reach the swarm")
 	// ErrLocked is returned by Open when another process has the library open.
 	ErrLocked = errors.New("another instance is using it")
 )
@@ -36,6 +43,9 @@ type ExistsError struct {
 	Route    string
 	Torrent  string   // its name; empty if its record cannot be read
 	Infohash Infohash // of the torrent; zero if it is the route that exists
+
+	// How many trackers and web seeds it has been given that it did not have.
+	Trackers, WebSeeds int
 }
 
 func (e *ExistsError) Error() string {
@@ -45,7 +55,39 @@ func (e *ExistsError) Error() string {
 	case e.Torrent == "":
 		return fmt.Sprintf("the torrent %s is already in the library, and failed", e.Infohash)
 	}
-	return fmt.Sprintf("the torrent %s is already in route %q as %q", e.Infohash, e.Route, e.Torrent)
+	where := fmt.Sprintf("the torrent %s is already in route %q as %q", e.Infohash, e.Route, e.Torrent)
+	if e.Trackers+e.WebSeeds > 0 {
+		where += fmt.Sprintf("; it got %s and %s that it lacked", counted(e.Trackers, "tracker"), counted(e.WebSeeds, "web seed"))
+	}
+	return where
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// NameTakenError says that another torrent of a route has the name that a user gave.
+type NameTakenError struct {
+	Route, Name string
+	Infohash    Infohash // of the other
+}
+
+func (e *NameTakenError) Error() string {
+	return fmt.Sprintf("the route %q has another torrent called %q", e.Route, e.Name)
+}
+
+// WriteError says that a change could not be written to Options.DataDir. It was not made.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Full says whether there is no room for the change, so that making some helps.
+func (e *WriteError) Full() bool {
+	return errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) || errors.Is(e.Err, syscall.EFBIG)
 }
 
 // NotEmptyError says that a route cannot be deleted because of what is in it.

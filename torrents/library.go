@@ -27,13 +27,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"shoal/torrents/cache"
+	"shoal/torrents/outbound"
 )
 
 // Options say what the library is to work with.
@@ -41,10 +41,13 @@ type Options struct {
 	DataDir  string // records and metainfo; made if missing
 	CacheDir string // pieces; made if missing
 
-	CacheLimit int64 // of bytes on disk below CacheDir; 0 is all but a twentieth of the disk
+	// CacheLimit is how many bytes on disk there may be below CacheDir, unless ChangeLimits has set another limit;
+	// 0 is all but a twentieth of the disk.
+	CacheLimit int64
 
 	Routes   []string // made if missing
 	Archives Archives // of new routes
+	Watch    WatchOptions
 
 	ReadGiveUp time.Duration // end a read after this long without any data; 0 is never
 	Idle       time.Duration // leave the swarm this long after the last read
@@ -62,7 +65,7 @@ type Watcher interface {
 	PutRoute(Route)
 	// RemoveRoute removes a route, which is empty by then.
 	RemoveRoute(id uint64)
-	// PutTorrent adds a torrent.
+	// PutTorrent adds a torrent, or renames and moves the one with its infohash.
 	PutTorrent(Shown)
 	// RemoveTorrent removes a torrent. at is when its route changed by that.
 	RemoveTorrent(ih Infohash, at time.Time)
@@ -77,7 +80,7 @@ type Shown struct {
 	Size     int64  // in bytes
 	FirstID  uint64 // file id of its top; enough of the following ones are its own
 	ModTime  time.Time
-	Changed  time.Time // when its route changed by it; zero while Open runs
+	Changed  time.Time // when its route, and the one it was in before, changed by it; zero while Open runs
 	// Cached returns how many bytes of it are in the cache.
 	Cached func() int64
 	// Load reads from the local disk what is inside.
@@ -91,6 +94,9 @@ type Library struct {
 	lock  *flock.Flock
 	cache *cache.Cache
 	swarm *swarm
+	web   *outbound.Client // fetches what users name by URL
+
+	blocked *blocked // nil without a blocklist
 
 	closing   chan struct{} // closed when Close begins
 	closeOnce sync.Once
@@ -98,19 +104,24 @@ type Library struct {
 	cancel    context.CancelFunc
 	workers   sync.WaitGroup
 	slots     chan struct{} // one for each magnet that is in the swarm
+	fetching  chan struct{} // one for each .torrent file that is being fetched
+	browsed   browsed
 
 	// changing is held over a whole change, its writes to disk included, so that changes follow one
 	// another. Reading needs mu only.
 	changing sync.Mutex
-	// mu guards state and entries for readers. They are changed with changing held as well, so who
-	// holds that may read without mu.
+	// mu guards state, entries and their routes for readers. They are changed with changing held as well,
+	// so who holds that may read without mu.
 	mu      sync.RWMutex
 	state   *libraryRecord
 	entries map[Infohash]*entry
+
+	watching *watching // nil without a watch folder
 }
 
 // Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
-// has it open, ErrListen, or a *fs.PathError of one of the folders.
+// has it open, ErrListen, ErrUplink, ErrBlocklist, or a *fs.PathError of one of the folders. A blocklist that has
+// to be fetched is waited for, a minute at most.
 func Open(opts Options) (_ *Library, err error) {
 	l := &Library{
 		opts:    opts,
@@ -118,6 +129,8 @@ func Open(opts Options) (_ *Library, err error) {
 		closing: make(chan struct{}),
 		slots:   make(chan struct{}, maxResolving),
 		entries: make(map[Infohash]*entry),
+
+		fetching: make(chan struct{}, maxFetching),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.openDirs(); err != nil {
@@ -132,7 +145,11 @@ func Open(opts Options) (_ *Library, err error) {
 	if err := l.loadState(); err != nil {
 		return nil, err
 	}
-	if l.cache, err = cache.Open(cache.Options{Dir: opts.CacheDir, Limit: opts.CacheLimit, Logger: l.log}); err != nil {
+	records, err := l.loadRecords()
+	if err != nil {
+		return nil, err
+	}
+	if l.cache, err = l.openCache(records); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -140,21 +157,39 @@ func Open(opts Options) (_ *Library, err error) {
 			err = errors.Join(err, l.cache.Close())
 		}
 	}()
-	if err := l.loadEntries(); err != nil {
-		return nil, err
-	}
+	l.loadEntries(records)
 	l.tidyCache()
-	if l.swarm, err = newSwarm(opts.Swarm, l.log); err != nil {
+	out, err := newOutgoing(opts.Swarm, l.log)
+	if err != nil {
 		return nil, err
 	}
-	l.announceAll()
+	l.web = outbound.NewClient(out.dial)
+	if opts.Swarm.Blocklist != "" {
+		out.uplink.Rebind() // it may have to be fetched
+		if l.blocked, err = openBlocked(l.ctx, opts.Swarm.Blocklist, opts.DataDir, l.web, l.log); err != nil {
+			return nil, err
+		}
+	}
+	if l.swarm, err = newSwarm(opts.Swarm, out, l.blocked, l.log); err != nil {
+		return nil, err
+	}
+	if err := l.begin(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	for _, name := range opts.Routes {
 		var exists *ExistsError
 		if _, err := l.AddRoute(name, opts.Archives); err != nil && !errors.As(err, &exists) {
 			return nil, errors.Join(err, l.Close())
 		}
 	}
+	if l.blocked != nil {
+		l.workers.Go(func() { l.blocked.follow(l.ctx) })
+	}
 	l.workers.Go(l.tend)
+	if opts.Watch.Dir != "" {
+		l.watching = newWatching(l)
+		l.workers.Go(l.watching.run)
+	}
 	return l, nil
 }
 
@@ -176,17 +211,21 @@ func (l *Library) tidyCache() {
 	}
 }
 
-// announceAll lets the watcher know of everything.
-func (l *Library) announceAll() {
+// begin puts the limits into force, and lets the watcher know of everything.
+func (l *Library) begin() error {
 	// Magnets that are resolved meanwhile wait, so that the watcher gets one call at a time.
 	l.changing.Lock()
 	defer l.changing.Unlock()
+	if err := l.applyLimits(); err != nil {
+		return err
+	}
 	for _, r := range l.Routes() {
 		l.opts.Watcher.PutRoute(r)
 	}
 	for _, e := range l.entries {
 		l.announce(e, time.Time{})
 	}
+	return nil
 }
 
 // openDirs makes the folders and takes the lock.
@@ -250,36 +289,73 @@ func (l *Library) loadState() error {
 		return fmt.Errorf("the library %s has format %d, and this version reads up to %d", l.statePath(), state.Format, libraryFormat)
 	}
 	l.state = &state
+	if state.Format < libraryFormat {
+		// An older version must not open it any more, as it would overlook what is new.
+		l.log.Info("the library gets a new format, which older versions do not read", "format", libraryFormat)
+		state.Format = libraryFormat
+		return l.writeState(&state)
+	}
 	return nil
 }
 
-func (l *Library) loadEntries() error {
+// loaded is a record, and why it is not shown.
+type loaded struct {
+	torrentRecord
+	err error
+}
+
+func (l *Library) loadRecords() ([]loaded, error) {
 	list, err := l.records()
 	if err != nil {
-		return fmt.Errorf("read the library: %w", err)
+		return nil, fmt.Errorf("read the library: %w", err)
 	}
+	records := make([]loaded, 0, len(list))
 	names := make(map[string]bool)
 	for _, ih := range list {
 		rec, err := l.readRecord(ih)
 		if err == nil {
-			err = l.checkRecord(rec, names)
+			key := fmt.Sprintf("%d/%s", rec.Route, rec.Name)
+			err = l.checkRecord(rec, names[key])
+			names[key] = names[key] || err == nil && rec.holds(rec.Name)
 		}
 		if rec == nil {
 			rec = &torrentRecord{Infohash: ih}
 		}
-		// Should library.json be lost, or an older one be restored, no id is given to two.
-		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
-		e := l.newEntry(*rec)
-		if err != nil {
-			e.fail(err)
-		}
-		l.entries[ih] = e
+		records = append(records, loaded{*rec, err})
 	}
-	return nil
+	return records, nil
 }
 
-// checkRecord says what else than its own content keeps a record from being shown.
-func (l *Library) checkRecord(r *torrentRecord, names map[string]bool) error {
+// openCache opens the cache with its limit, and with what it has to keep from the start.
+func (l *Library) openCache(records []loaded) (*cache.Cache, error) {
+	opts := cache.Options{
+		Dir: l.opts.CacheDir, Limit: valueOr(l.state.Limits.Cache, l.opts.CacheLimit), Logger: l.log,
+	}
+	for i := range records {
+		if rec := &records[i]; rec.Pinned {
+			opts.Pinned = append(opts.Pinned, rec.Infohash.key())
+		}
+	}
+	return cache.Open(opts)
+}
+
+func (l *Library) loadEntries(records []loaded) {
+	for i := range records {
+		rec := &records[i]
+		// Should library.json be lost, or an older one be restored, no id is given to two.
+		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
+		e := l.newEntry(rec.torrentRecord)
+		if rec.err != nil {
+			e.hidden = true
+			e.fail(rec.err)
+		}
+		l.entries[e.ih] = e
+	}
+}
+
+// checkRecord says what else than its own content keeps a record from being shown. taken says that another
+// one has its name.
+func (l *Library) checkRecord(r *torrentRecord, taken bool) error {
 	if !slices.ContainsFunc(l.state.Routes, func(route routeRecord) bool { return route.ID == r.Route }) {
 		return fmt.Errorf("the record is for route %d, which is not there", r.Route)
 	}
@@ -289,24 +365,20 @@ func (l *Library) checkRecord(r *torrentRecord, names map[string]bool) error {
 	if clean := cleanName(r.Name); clean != r.Name {
 		return fmt.Errorf("the record has the name %q", r.Name)
 	}
-	key := fmt.Sprintf("%d/%s", r.Route, r.Name)
-	if names[key] {
+	if taken {
 		return fmt.Errorf("the record has the name %q, which another torrent has in its route", r.Name)
 	}
-	names[key] = true
 	return nil
 }
 
-// announce lets the watcher know of e, or begins to look for its metadata.
+// announce lets the watcher know of e, or begins to look for its metadata. It needs l.changing.
 func (l *Library) announce(e *entry, changed time.Time) {
-	e.mu.Lock()
-	rec, failure := e.rec, e.failure
-	e.mu.Unlock()
+	rec := e.record()
 	switch {
-	case failure != "":
-	case !rec.resolved():
-		l.workers.Go(func() { l.resolve(e) })
-	default:
+	case e.hidden:
+	case e.looks():
+		l.look(e)
+	case rec.resolved():
 		l.opts.Watcher.PutTorrent(Shown{
 			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, Size: rec.Size,
 			FirstID: rec.FirstID, ModTime: rec.ModTime, Changed: changed, Load: e.load,
@@ -346,6 +418,7 @@ func (l *Library) tend() {
 		case <-l.closing:
 			return
 		case now := <-rest.C:
+			l.browsed.forget(now)
 			for _, e := range l.list() {
 				err = errors.Join(err, e.rest(now.Add(-l.opts.Idle)))
 			}
@@ -378,7 +451,7 @@ func (l *Library) writeState(next *libraryRecord) error {
 		return fmt.Errorf("encode the library: %w", err)
 	}
 	if err := writeDurably(l.statePath(), b); err != nil {
-		return fmt.Errorf("write the library: %w", err)
+		return &WriteError{fmt.Errorf("write the library: %w", err)}
 	}
 	l.mu.Lock()
 	l.state = next
@@ -389,6 +462,7 @@ func (l *Library) writeState(next *libraryRecord) error {
 func (s *libraryRecord) clone() *libraryRecord {
 	c := *s
 	c.Routes = slices.Clone(s.Routes)
+	c.Watch = s.Watch.clone()
 	return &c
 }
 
@@ -407,6 +481,14 @@ func (s *libraryRecord) route(name string) *routeRecord {
 	return &s.Routes[i]
 }
 
+// routeName returns the name of a route, or "" if it is not there. It needs l.mu or l.changing.
+func (l *Library) routeName(id uint64) string {
+	if r := l.state.byID(id); r != nil {
+		return r.Name
+	}
+	return ""
+}
+
 func (s *libraryRecord) byID(id uint64) *routeRecord {
 	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.ID == id })
 	if i < 0 {
@@ -415,28 +497,24 @@ func (s *libraryRecord) byID(id uint64) *routeRecord {
 	return &s.Routes[i]
 }
 
-// Torrents lists the torrents by name, then by infohash.
+// Torrents lists the torrents, in no order: who wants one sorts what he picks.
 func (l *Library) Torrents() []Torrent {
 	l.mu.RLock()
 	entries := make([]*entry, 0, len(l.entries))
-	routes := make(map[uint64]string, len(l.state.Routes))
+	routes := make([]string, 0, len(l.entries))
+	names := make(map[uint64]string, len(l.state.Routes))
 	for _, r := range l.state.Routes {
-		routes[r.ID] = r.Name
+		names[r.ID] = r.Name
 	}
 	for _, e := range l.entries {
 		entries = append(entries, e)
+		routes = append(routes, names[e.route])
 	}
 	l.mu.RUnlock()
 	list := make([]Torrent, len(entries))
 	for i, e := range entries {
-		list[i] = e.describe(routes[e.route])
+		list[i] = e.describe(routes[i])
 	}
-	slices.SortFunc(list, func(a, b Torrent) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return slices.Compare(a.Infohash[:], b.Infohash[:])
-	})
 	return list
 }
 
@@ -446,9 +524,7 @@ func (l *Library) Torrent(ih Infohash) (Torrent, error) {
 	e, ok := l.entries[ih]
 	route := ""
 	if ok {
-		if r := l.state.byID(e.route); r != nil {
-			route = r.Name
-		}
+		route = l.routeName(e.route)
 	}
 	l.mu.RUnlock()
 	if !ok {

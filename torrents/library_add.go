@@ -9,7 +9,11 @@ import (
 )
 
 // AddMetainfo puts a torrent into a route. It returns when the torrent will survive a crash, and
-// waits for no peer. The error is an *InputError, an *ExistsError, or ErrNotFound for the route.
+// waits for no peer. A magnet link that the library has and whose metadata is not known yet becomes the
+// torrent, in this route.
+//
+// The error is an *InputError, ErrNotFound for the route, a *WriteError, or an *ExistsError, which says as well
+// whether the torrent has got trackers and web seeds that it did not have.
 func (l *Library) AddMetainfo(route string, metainfo []byte) (Torrent, error) {
 	m, err := ParseMetainfo(metainfo)
 	if err != nil {
@@ -19,7 +23,9 @@ func (l *Library) AddMetainfo(route string, metainfo []byte) (Torrent, error) {
 	if err := l.checkFits(&g); err != nil {
 		return Torrent{}, inputErrorf("%v", err)
 	}
-	return l.add(route, torrentRecord{Infohash: m.Infohash, Added: l.now()}, m, metainfo)
+	return l.add(route, addition{
+		rec: torrentRecord{Infohash: m.Infohash, Added: l.now()}, sources: m.sources(), meta: m, metainfo: metainfo,
+	})
 }
 
 // AddMagnet puts a magnet link into a route. It returns when the link will survive a crash; its
@@ -30,44 +36,45 @@ func (l *Library) AddMagnet(route, magnet string) (Torrent, error) {
 		return Torrent{}, err
 	}
 	rec := torrentRecord{Infohash: link.infohash, Name: link.shownName(), Added: l.now(), Magnet: magnet}
-	return l.add(route, rec, nil, nil)
+	return l.add(route, addition{rec: rec, sources: link.sources()})
 }
 
-// exists returns an *ExistsError if the library has the torrent. It needs l.mu or l.changing.
-func (l *Library) exists(ih Infohash) error {
-	e, ok := l.entries[ih]
-	if !ok {
-		return nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	found := &ExistsError{Torrent: e.rec.Name, Infohash: ih}
-	if r := l.state.byID(e.route); r != nil {
-		found.Route = r.Name
-	}
-	return found
+// addition is a torrent that is to be added.
+type addition struct {
+	rec     torrentRecord
+	sources sources // those that its metainfo or link names
+
+	meta     *Metainfo // nil for a magnet link
+	metainfo []byte
 }
 
-// add writes the record and makes the entry. m and metainfo are nil for a magnet.
-func (l *Library) add(route string, rec torrentRecord, m *Metainfo, metainfo []byte) (Torrent, error) {
+// add writes the record and makes the entry.
+func (l *Library) add(route string, a addition) (Torrent, error) {
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	r := l.state.route(route)
 	if r == nil {
 		return Torrent{}, fmt.Errorf("route %q: %w", route, ErrNotFound)
 	}
-	if err := l.exists(rec.Infohash); err != nil {
-		return Torrent{}, err
-	}
-	rec.Route = r.ID
 	if isClosed(l.closing) {
 		return Torrent{}, ErrClosed
 	}
-	if m == nil {
-		if err := l.writeRecord(&rec); err != nil {
-			return Torrent{}, err
+	if e, ok := l.entries[a.rec.Infohash]; ok {
+		return l.addKnown(e, r, a)
+	}
+	rec := a.rec
+	rec.Route = r.ID
+	var err error
+	if a.meta == nil {
+		err = l.writeRecord(&rec)
+	} else {
+		err = l.settle(&rec, a.meta, a.metainfo)
+	}
+	if err != nil {
+		// Nobody was told of it, so nothing of it shall be there after a restart.
+		if left := removeDurably(l.recordPath(rec.Infohash), l.metainfoPath(rec.Infohash)); left != nil {
+			l.log.Warn("what is left of a torrent that was not added could not be removed", "torrent", rec.Infohash, "err", left)
 		}
-	} else if err := l.settle(&rec, m, metainfo); err != nil {
 		return Torrent{}, err
 	}
 	l.cache.Find(rec.Infohash.key())
@@ -79,12 +86,35 @@ func (l *Library) add(route string, rec torrentRecord, m *Metainfo, metainfo []b
 	return e.describe(route), nil
 }
 
+// addKnown adds what the library has already: at most, it becomes more.
+func (l *Library) addKnown(e *entry, r *routeRecord, a addition) (Torrent, error) {
+	rec := e.record()
+	if a.meta != nil && !rec.resolved() && rec.readable() {
+		rec.Route = r.ID
+		if err := l.become(e, rec, a.meta, a.metainfo); err != nil {
+			return Torrent{}, err
+		}
+		return e.describe(r.Name), nil
+	}
+	added, err := l.merge(e, a.sources, a.meta == nil)
+	if err != nil {
+		return Torrent{}, err
+	}
+	return Torrent{}, &ExistsError{
+		Route: l.routeName(e.route), Torrent: rec.Name, Infohash: e.ih,
+		Trackers: len(added.Trackers), WebSeeds: len(added.WebSeeds),
+	}
+}
+
 // settle gives a torrent whose metainfo is known its name and its file ids, and writes it all down.
 // It needs l.changing.
 func (l *Library) settle(rec *torrentRecord, m *Metainfo, metainfo []byte) error {
-	inRoute := l.inRoute(rec.Route)
-	rec.Name = torrentName(m.Name, m.Infohash, m.IsFile, func(name string) bool {
-		return slices.ContainsFunc(inRoute, func(e *entry) bool { return e.shows(name) })
+	if !rec.Named {
+		rec.Name = m.Name
+	}
+	rec.Named = false
+	rec.Name = torrentName(rec.Name, m.Infohash, m.IsFile, func(name string) bool {
+		return l.holder(rec.Route, name, m.Infohash) != nil
 	})
 	// The ids are taken first: should we stop before the record is written, they are lost, and not
 	// given to two.
@@ -95,9 +125,34 @@ func (l *Library) settle(rec *torrentRecord, m *Metainfo, metainfo []byte) error
 		return err
 	}
 	if err := writeDurably(l.metainfoPath(rec.Infohash), metainfo); err != nil {
-		return fmt.Errorf("write the torrent file of %s: %w", rec.Infohash, err)
+		return &WriteError{fmt.Errorf("write the torrent file of %s: %w", rec.Infohash, err)}
 	}
 	return l.writeRecord(rec)
+}
+
+// become makes a torrent of a magnet whose record is to be rec. It needs l.changing.
+func (l *Library) become(e *entry, rec torrentRecord, m *Metainfo, metainfo []byte) error {
+	link, err := parseMagnet(rec.Magnet)
+	if err != nil {
+		return err
+	}
+	others := link.sources().with(rec.sources)
+	rec.sources = sources{}
+	if !m.Private { // see merge
+		rec.sources = m.sources().missing(others)
+	}
+	if err := l.settle(&rec, m, metainfo); err != nil {
+		return err
+	}
+	e.stopLooking()
+	l.mu.Lock()
+	e.route = rec.Route
+	l.mu.Unlock()
+	e.setRecord(rec)
+	e.hidden = false
+	e.recovered()
+	l.announce(e, l.state.byID(rec.Route).Changed)
+	return nil
 }
 
 // Remove takes a torrent out of the library and frees its cache. Reads of it end with ErrNotFound.
@@ -109,23 +164,30 @@ func (l *Library) Remove(ih Infohash) error {
 	if !ok {
 		return fmt.Errorf("torrent %s: %w", ih, ErrNotFound)
 	}
-	return l.remove(e)
+	return l.remove(e, true)
 }
 
-// remove needs l.changing.
-func (l *Library) remove(e *entry) error {
+// remove needs l.changing. dismissed says that somebody does not want the torrent any more, so that the
+// watch folder will not bring it again.
+func (l *Library) remove(e *entry, dismissed bool) error {
 	now := l.now()
 	next := l.state.clone()
+	if dismissed {
+		l.dismiss(next, e)
+	}
 	if r := next.byID(e.route); r != nil {
 		r.Changed = now
 	}
-	if err := l.writeState(next); err != nil {
-		return err
+	// Without room for the new state, removing makes some. It is written afterwards then.
+	late := l.writeState(next)
+	var full *WriteError
+	if late != nil && (!errors.As(late, &full) || !full.Full()) {
+		return late
 	}
 	// The record goes first: a torrent file without one is no torrent of the library.
 	for _, path := range []string{l.recordPath(e.ih), l.metainfoPath(e.ih)} {
 		if err := removeDurably(path); err != nil {
-			return fmt.Errorf("remove torrent %s: %w", e.ih, err)
+			return &WriteError{fmt.Errorf("remove torrent %s: %w", e.ih, err)}
 		}
 	}
 	l.mu.Lock()
@@ -133,9 +195,12 @@ func (l *Library) remove(e *entry) error {
 	l.mu.Unlock()
 	l.opts.Watcher.RemoveTorrent(e.ih, now)
 	err := errors.Join(e.end(), l.cache.Remove(e.ih.key()))
+	if late != nil {
+		err = errors.Join(err, l.writeState(next))
+	}
 	if err != nil {
 		// It is gone from the library all the same.
-		l.log.Warn("the cache of a removed torrent could not be freed", "torrent", e.ih, "err", err)
+		l.log.Warn("a torrent was removed, but not all that it took", "torrent", e.ih, "err", err)
 	}
 	return nil
 }
@@ -150,21 +215,50 @@ const (
 	maxResolvePause = 10 * time.Minute
 )
 
-// resolve looks for the metadata of a magnet until it is there or the magnet is removed.
-func (l *Library) resolve(e *entry) {
-	link, err := parseMagnet(e.rec.Magnet)
+// look begins to look for the metadata of a magnet, from the start if that is under way. It needs
+// l.changing.
+func (l *Library) look(e *entry) {
+	e.stopLooking()
+	before := e.search
+	s := &search{entry: e, done: make(chan struct{})}
+	s.ctx, s.stop = context.WithCancel(e.ctx)
+	e.search = s
+	l.workers.Go(func() {
+		defer close(s.done)
+		defer s.stop()
+		if before != nil {
+			<-before.done // it was stopped, and two at a time would be in each other's way
+		}
+		l.resolve(s)
+	})
+}
+
+// search is a search for the metadata of a magnet.
+type search struct {
+	entry *entry
+	ctx   context.Context //nolint:containedctx // ends when the search is to
+	stop  context.CancelFunc
+	done  chan struct{} // closed when it has ended
+}
+
+// resolve looks for the metadata of a magnet until it is there or the search is stopped.
+func (l *Library) resolve(s *search) {
+	e, rec := s.entry, s.entry.record()
+	link, err := parseMagnet(rec.Magnet)
 	if err != nil {
 		e.fail(err)
 		return
 	}
+	link.trackers = slices.Concat(link.trackers, rec.Trackers)
+	link.webSeeds = slices.Concat(link.webSeeds, rec.WebSeeds)
 	for pause := minResolvePause; ; pause = min(2*pause, maxResolvePause) {
-		metainfo, err := l.resolveTurn(e.ctx, link)
+		metainfo, err := l.resolveTurn(s.ctx, link)
 		if err == nil {
 			err = l.resolved(e, metainfo)
 		}
 		var bad *InputError
 		switch {
-		case err == nil:
+		case err == nil, s.ctx.Err() != nil:
 			return
 		case errors.As(err, &bad):
 			e.fail(err) // asking again brings the same metadata
@@ -172,7 +266,7 @@ func (l *Library) resolve(e *entry) {
 		}
 		l.log.Debug("magnet not resolved yet", "torrent", e.ih, "err", err)
 		select {
-		case <-e.ctx.Done():
+		case <-s.ctx.Done():
 			return
 		case <-time.After(pause):
 		}
@@ -201,23 +295,17 @@ func (l *Library) resolved(e *entry, metainfo []byte) error {
 	}
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	if l.entries[e.ih] != e {
-		return nil // removed meanwhile
+	rec := e.record()
+	if l.entries[e.ih] != e || rec.resolved() {
+		return nil // removed, or given as a .torrent file, meanwhile
 	}
-	e.mu.Lock()
-	rec := e.rec
-	e.mu.Unlock()
 	if m.Infohash != e.ih {
 		// A link by the version 2 infohash of a torrent that has both.
 		return inputErrorf("this is the torrent %s; add it by that infohash", m.Infohash)
 	}
-	if err := l.settle(&rec, m, metainfo); err != nil {
+	if err := l.become(e, rec, m, metainfo); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	e.rec = rec
-	e.mu.Unlock()
-	l.log.Info("magnet resolved", "torrent", e.ih, "name", rec.Name)
-	l.announce(e, l.state.byID(rec.Route).Changed)
+	l.log.Info("magnet resolved", "torrent", e.ih, "name", e.record().Name)
 	return nil
 }

@@ -147,6 +147,42 @@ func TestCacheTooSmall(t *testing.T) {
 	}
 }
 
+// TestPinned reads more than the cache holds beside a torrent that is pinned, before and after a restart.
+func TestPinned(t *testing.T) {
+	const piece, size, limit = 64 << 10, 1 << 20, 3 << 20
+	pinned := newSample(t, "pinned", piece, map[string][]byte{"": randomBytes(size)})
+	other := newSample(t, "other", piece, map[string][]byte{"": randomBytes(4 * limit)})
+	rec := newRecorder()
+	opts := testOptions(t, rec, startPeer(t, pinned, other).addr)
+	opts.CacheLimit, opts.Idle = limit, 10*time.Millisecond // soon closed, and so the first to be evicted
+	l := mustOpen(t, opts)
+	cached := func(s *sample) int64 {
+		got, err := l.Torrent(s.infohash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Cached
+	}
+	mustAdd(t, l, "r", pinned.metainfo)
+	mustAdd(t, l, "r", other.metainfo)
+	readFiles(t, rec.await(t, pinned.infohash), pinned.files)
+	mustChange(t, l, pinned.infohash, TorrentChange{Pinned: new(true)})
+	readFiles(t, rec.await(t, other.infohash), other.files)
+	if got := cached(pinned); got != size {
+		t.Errorf("%d bytes of what is pinned are left, want all %d", got, size)
+	}
+	l, rec = reopen(t, l)
+	readFiles(t, rec.await(t, other.infohash), other.files)
+	if got := cached(pinned); got != size {
+		t.Errorf("after a restart %d bytes of what is pinned are left, want all %d", got, size)
+	}
+	mustChange(t, l, pinned.infohash, TorrentChange{Pinned: new(false)})
+	readFiles(t, rec.await(t, other.infohash), other.files)
+	if got := cached(pinned); got == size {
+		t.Errorf("all %d bytes of what is pinned no more are left, want some evicted", got)
+	}
+}
+
 // TestPrefetch fetches one file of a folder ahead, and evicts it again.
 func TestPrefetch(t *testing.T) {
 	const piece = 256 << 10

@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 // member is a torrent in the swarm.
 type member struct {
 	swarm   *swarm
+	ih      Infohash
 	t       *torrent.Torrent
 	private bool // known to be
 
@@ -30,9 +32,13 @@ type member struct {
 	breakOnce sync.Once
 	cause     error // why, once broken is closed
 
+	paused chan struct{} // closed when the user wants it out of the swarm
+
 	mu            sync.Mutex
 	left          bool
-	stopAnnounce  []func() // ends the last search in the DHT
+	suspended     bool               // nothing can be sent
+	formerly      []torrent.PeerInfo // who was connected before
+	stopAnnounce  []func()           // ends the last search in the DHT
 	nextAnnounce  time.Time
 	nextOffer     time.Time // of the fixed peers
 	offerPause    time.Duration
@@ -43,6 +49,18 @@ type member struct {
 	down, up      float64   // bytes per second
 	read, written int64     // useful bytes so far, as of the last sample
 	active, seeds int       // connected peers, and those who have everything
+	alone         time.Time // since when no peer is connected; zero while one is
+
+	again      bool            // it has been in the swarm before
+	overlooked time.Time       // when to look for trackers that were; zero once that is done
+	ctx        context.Context //nolint:containedctx // ends when it leaves; of what it does in the background
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+
+	announces  announces // with the trackers
+	announced  time.Time // to the DHT last
+	peerRates  peerRates // of those whom somebody looks at
+	lastReason reasonAt
 }
 
 // breakDown ends the download because the cache cannot be written: the library would fetch the same
@@ -59,10 +77,27 @@ func (m *member) breakDown(err error) {
 // isBroken says whether the cache could not be written.
 func (m *member) isBroken() bool { return isClosed(m.broken) }
 
+// pause is leave for a torrent that is paused: who waits for it is told.
+func (m *member) pause() {
+	close(m.paused)
+	m.leave()
+}
+
+// use adds sources. Those that it has already stay as they are.
+func (m *member) use(more sources) {
+	m.addTrackers(tiers(more.Trackers), false)
+	m.addWebSeeds(more.WebSeeds)
+}
+
 // leave takes the torrent out of the swarm and waits until nothing of it is left there.
 func (m *member) leave() {
 	m.swarm.mu.Lock()
-	delete(m.swarm.members, m)
+	if m.swarm.members[m.ih] == m {
+		delete(m.swarm.members, m.ih)
+	}
+	if m.announces.any() {
+		m.swarm.been[m.ih] = struct{}{}
+	}
 	m.swarm.mu.Unlock()
 	m.mu.Lock()
 	again := m.left
@@ -81,6 +116,8 @@ func (m *member) leave() {
 	for _, stop := range stops {
 		stop()
 	}
+	m.cancel()
+	m.background.Wait()
 	m.t.Drop()
 }
 
@@ -101,6 +138,7 @@ func (m *member) look(now time.Time) {
 		m.nudge()
 	}
 	m.findPeers(now)
+	m.announceOverlooked(now)
 }
 
 // sample notes the rates since the last one, and says whether nothing came since.
@@ -118,6 +156,13 @@ func (m *member) sample(now time.Time, stats *torrent.TorrentStats) (stalled boo
 		m.read, m.written, m.lastSample = read, written, now
 	}
 	m.active, m.seeds = stats.ActivePeers, stats.ConnectedSeeders
+	switch {
+	case m.active > 0:
+		m.alone = time.Time{}
+	case m.alone.IsZero():
+		m.alone = now
+	}
+	m.peerRates.forget(now)
 	return stalled
 }
 
@@ -150,7 +195,7 @@ func (m *member) findPeers(now time.Time) {
 	announce := !m.private && !now.Before(m.nextAnnounce)
 	m.mu.Unlock()
 	if offer {
-		m.t.AddPeers(m.swarm.peers)
+		m.t.AddPeers(m.swarm.peers.list())
 	}
 	if announce {
 		m.announce(now)
@@ -177,6 +222,7 @@ func (m *member) announce(now time.Time) {
 	default:
 		m.nextAnnounce = now.Add(announceEvery)
 	}
+	m.announced = now
 	if m.left {
 		m.stopAnnounce = append(m.stopAnnounce, stops...)
 		stops = nil

@@ -1,11 +1,13 @@
 package torrents
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -337,7 +339,17 @@ func FuzzJoin(f *testing.F) {
 	f.Add(encode(f, dict{"info": dict{
 		"name": "n", "piece length": 16384, "length": 20_000, "pieces": hashes(2), "meta version": 2, "file tree": dict{"n": v2Leaf(20_000, root)},
 	}}))
-	s, err := newSwarm(SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}, slog.New(slog.DiscardHandler))
+	f.Add(encode(f, dict{
+		"info": dict{"name": "n", "piece length": 16384, "length": 10, "pieces": hashes(1)}, "announce": "foo://x", "url-list": "::",
+	}))
+	opts := SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 1}
+	out, err := newOutgoing(opts, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	nowhere := func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
+	out.dial, out.seeds.DialContext = nowhere, nowhere
+	s, err := newSwarm(opts, out, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -356,7 +368,7 @@ func FuzzJoin(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer func() { _ = p.Close() }() // in a folder that is about to go
-		member, err := s.join(m, p)
+		member, err := s.join(m, sources{}, p)
 		if err != nil {
 			return
 		}

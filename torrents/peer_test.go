@@ -212,3 +212,21 @@ func mustOpen(t testing.TB, opts Options) *Library {
 	})
 	return l
 }
+
+// fetch makes the peer download a sample from the library.
+func (p *peer) fetch(t testing.TB, s *sample, from *Library) {
+	t.Helper()
+	mi, err := metainfo.Load(bytes.NewReader(s.metainfo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := storage.NewFileOpts(storage.NewFileClientOpts{
+		ClientBaseDir: t.TempDir(), PieceCompletion: storage.NewMapPieceCompletion(),
+	})
+	tt, _ := p.client.AddTorrentOpt(torrent.AddTorrentOpts{
+		InfoHash: mi.HashInfoBytes(), Storage: dir, InfoBytes: mi.InfoBytes,
+	})
+	tt.DownloadAll()
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(from.swarm.client.LocalPort()))
+	tt.AddPeers(peerInfos([]string{addr}))
+}

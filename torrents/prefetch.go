@@ -77,6 +77,8 @@ func (e *entry) prefetchPart(s *session, part cache.Span) error {
 		case <-s.pieces.Done(piece):
 		case <-e.ctx.Done():
 			return e.ended()
+		case <-m.paused:
+			return fmt.Errorf("torrent %s: %w", e.ih, ErrPaused)
 		case <-m.broken:
 			return fmt.Errorf("write the cache: %w", m.cause)
 		}
@@ -109,19 +111,14 @@ func (l *Library) Evict(ih Infohash, path string) (freed int64, err error) {
 
 // inside returns the pieces of a file or folder of a torrent.
 func (l *Library) inside(ih Infohash, path string) (*entry, []cache.Span, error) {
-	l.mu.RLock()
-	e, ok := l.entries[ih]
-	l.mu.RUnlock()
-	if !ok {
-		return nil, nil, fmt.Errorf("torrent %s: %w", ih, ErrNotFound)
+	e, err := l.entry(ih)
+	if err != nil {
+		return nil, nil, err
 	}
-	e.mu.Lock()
-	resolved := e.rec.resolved()
-	e.mu.Unlock()
-	if !resolved {
+	if rec := e.record(); !rec.resolved() {
 		return nil, nil, fmt.Errorf("the files of torrent %s are not known yet: %w", ih, ErrNotFound)
 	}
-	meta, err := e.loadMetainfo()
+	meta, err := e.metainfo()
 	if err != nil {
 		return nil, nil, err
 	}

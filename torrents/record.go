@@ -21,14 +21,18 @@ import (
 // A record is written after the metainfo that it counts on, so a crash leaves at worst a .torrent
 // without a record, which nobody was told is in the library.
 
-// libraryFormat is the number of this layout. A library with a higher one is not opened.
-const libraryFormat = 1
+// libraryFormat is the number of this layout. A library with a higher one is not opened, and one with a
+// lower one gets this number before anything else is written. Since format 2 there are limits, sources,
+// and torrents that are paused, pinned or named by the user.
+const libraryFormat = 2
 
 // libraryRecord is library.json.
 type libraryRecord struct {
 	Format int           `json:"format"`
 	NextID uint64        `json:"next_id"` // the first file id never handed out
 	Routes []routeRecord `json:"routes"`
+	Limits limitsRecord  `json:"limits,omitzero"`
+	Watch  watchRecord   `json:"watch,omitzero"`
 }
 
 type routeRecord struct {
@@ -46,6 +50,12 @@ type torrentRecord struct {
 	Name     string    `json:"name"` // as shown in the route; unique there
 	Added    time.Time `json:"added"`
 	Magnet   string    `json:"magnet,omitempty"`
+	Named    bool      `json:"named,omitempty"` // the name of an unresolved magnet is the user's, and stays
+	Paused   bool      `json:"paused,omitempty"`
+	Pinned   bool      `json:"pinned,omitempty"`
+	sources            // beside those of the magnet or the metainfo
+	// Source is the file of the watch folder that brought the torrent, and with which it goes.
+	Source *sourceRecord `json:"source,omitempty"`
 
 	// The rest is of the metainfo, and zero until it is known.
 	FirstID     uint64    `json:"first_id,omitempty"` // file id of the torrent's top
@@ -62,6 +72,12 @@ type torrentRecord struct {
 
 // resolved says whether the metainfo is known.
 func (r *torrentRecord) resolved() bool { return r.FirstID != 0 }
+
+// readable says whether the record could be read. Of one that could not, only the infohash is known.
+func (r *torrentRecord) readable() bool { return r.resolved() || r.Magnet != "" }
+
+// holds says whether no other torrent of the route may have the name.
+func (r *torrentRecord) holds(name string) bool { return (r.resolved() || r.Named) && r.Name == name }
 
 // fill takes over what m says.
 func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
@@ -103,7 +119,7 @@ func (l *Library) writeRecord(r *torrentRecord) error {
 		return fmt.Errorf("encode the record of %s: %w", r.Infohash, err)
 	}
 	if err := writeDurably(l.recordPath(r.Infohash), b); err != nil {
-		return fmt.Errorf("write the record of %s: %w", r.Infohash, err)
+		return &WriteError{fmt.Errorf("write the record of %s: %w", r.Infohash, err)}
 	}
 	return nil
 }

@@ -46,11 +46,15 @@ type Route struct {
 // CheckRouteName says why a name cannot be that of a route, with an *InputError. Unlike the names in
 // a torrent it is not repaired: whoever gives it can give another.
 func CheckRouteName(name string) error {
+	return checkName("route", name)
+}
+
+func checkName(what, name string) error {
 	if name == "" {
-		return inputErrorf("the route has no name")
+		return inputErrorf("the %s has no name", what)
 	}
 	if clean := cleanName(name); clean != name {
-		return inputErrorf("%.60q cannot be the name of a route: use up to %d bytes of UTF-8 without slashes, backslashes and control characters, and not “.” or “..”", name, maxName)
+		return inputErrorf("%.60q cannot be the name of a %s: use up to %d bytes of UTF-8 without slashes, backslashes and control characters, and not “.” or “..”", name, what, maxName)
 	}
 	return nil
 }
@@ -98,14 +102,20 @@ func (l *Library) AddRoute(name string, archives Archives) (Route, error) {
 	if next.route(name) != nil {
 		return Route{}, &ExistsError{Route: name}
 	}
-	added := routeRecord{ID: next.takeIDs(1), Name: name, Archives: archives, Changed: l.now()}
-	next.Routes = append(next.Routes, added)
+	added := next.addRoute(name, archives, l.now())
 	if err := l.writeState(next); err != nil {
 		return Route{}, err
 	}
 	route := added.describe(0)
 	l.opts.Watcher.PutRoute(route)
 	return route, nil
+}
+
+// addRoute adds a route whose name is free.
+func (s *libraryRecord) addRoute(name string, archives Archives, now time.Time) routeRecord {
+	added := routeRecord{ID: s.takeIDs(1), Name: name, Archives: archives, Changed: now}
+	s.Routes = append(s.Routes, added)
+	return added
 }
 
 // ChangeRoute renames a route, or changes how it shows archives; nil leaves a property as it is.
@@ -147,12 +157,17 @@ func (l *Library) RemoveRoute(name string, withTorrents bool) error {
 	if r == nil {
 		return fmt.Errorf("route %q: %w", name, ErrNotFound)
 	}
+	return l.removeRoute(r, withTorrents)
+}
+
+// removeRoute needs l.changing.
+func (l *Library) removeRoute(r *routeRecord, withTorrents bool) error {
 	inside := l.inRoute(r.ID)
 	if len(inside) > 0 && !withTorrents {
-		return &NotEmptyError{Route: name, Torrents: len(inside)}
+		return &NotEmptyError{Route: r.Name, Torrents: len(inside)}
 	}
 	for _, e := range inside {
-		if err := l.remove(e); err != nil {
+		if err := l.remove(e, true); err != nil {
 			return err
 		}
 	}

@@ -182,6 +182,8 @@ func (e *entry) wait(ctx context.Context, s *session, m *member, span cache.Span
 			return nil, context.Cause(ctx)
 		case <-e.ctx.Done():
 			return nil, e.ended()
+		case <-m.paused:
+			return nil, fmt.Errorf("torrent %s: %w", e.ih, ErrPaused)
 		case <-m.broken:
 			return nil, fmt.Errorf("write the cache: %w", m.cause)
 		case now := <-check.C:

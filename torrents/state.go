@@ -11,6 +11,7 @@ const (
 	StateIdle     State = "idle"     // nobody reads it, so it is not in the swarm
 	StateActive   State = "active"   // in the swarm
 	StateComplete State = "complete" // all of it is in the cache
+	StatePaused   State = "paused"   // the user keeps it out of the swarm
 	StateFailed   State = "failed"   // it cannot be used; see Torrent.Reason
 )
 
@@ -32,15 +33,20 @@ type Torrent struct {
 	Files    int
 	Added    time.Time
 	LastRead time.Time // zero if not since the start
+	Resolved bool      // its metadata is known
+	Paused   bool
+	Pinned   bool // its cache is never evicted
 	Activity
 }
 
-func (e *entry) describe(route string) Torrent {
+// look is describe without the reason why it is slow.
+func (e *entry) look(route string) Torrent {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := Torrent{
 		Infohash: e.ih, Name: e.rec.Name, Route: route, Reason: e.failure,
 		Size: e.rec.Size, Files: e.rec.Files, Added: e.rec.Added, LastRead: e.lastRead,
+		Resolved: e.rec.resolved(), Paused: e.rec.Paused, Pinned: e.rec.Pinned,
 	}
 	cached := e.cachedPieces()
 	if cached == e.rec.Pieces {
@@ -61,6 +67,10 @@ func (e *entry) describe(route string) Torrent {
 		t.State = StateFailed
 	case e.rec.resolved() && fits != nil:
 		t.State, t.Reason = StateFailed, fits.Error()
+	case e.rec.Paused && !e.rec.resolved():
+		t.State, t.Reason = StatePaused, "paused, so that nobody looks for the metadata"
+	case e.rec.Paused:
+		t.State, t.Reason = StatePaused, "paused, so that only what is in the cache can be read"
 	case !e.rec.resolved():
 		t.State, t.Reason = StateMetadata, "looking for the metadata in the swarm"
 	case cached == e.rec.Pieces:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,6 +36,16 @@ type SwarmOptions struct {
 	UpLimit   int64    // bytes per second; 0 is none
 	MaxPeers  int      // connections per torrent
 	Peers     []string // host:port of peers tried for every torrent
+
+	ExtraTrackers []string // URLs of trackers for every torrent that is not private; see CheckTracker
+	Blocklist     string   // path or URL of a list of addresses that peers must not have; see CheckBlocklist
+	AllowPrivate  bool     // let trackers, web seeds and URLs be at addresses that are not public
+
+	Interface string // the only one to use, a kill switch; empty is any
+	Proxy     string // as CheckProxy takes it, for all that can go through one; empty is none
+
+	Encryption  Encryption   // of connections to peers; empty is EncryptionAllow
+	AnnounceIPs []netip.Addr // what trackers and peers are told, at most one of IPv4 and one of IPv6
 }
 
 const (
@@ -61,26 +72,65 @@ const (
 // metadata, are members of it.
 type swarm struct {
 	client *torrent.Client
+	limits rateLimits
 	opts   SwarmOptions
-	peers  []torrent.PeerInfo
-	stop   context.CancelFunc
-	log    *slog.Logger
+	out    *outgoing
+	peers  *fixedPeers
+	// extraTrackers are SwarmOptions.ExtraTrackers as the engine takes them.
+	extraTrackers []string
+
+	stop context.CancelFunc
+	log  *slog.Logger
 
 	background sync.WaitGroup
 	floods     floods
 
+	cfg         *torrent.ClientConfig // of client
+	observer    *observer
+	totals      totals
+	reannounces chan struct{} // one for each of our own announces
+
 	mu      sync.Mutex
-	members map[*member]struct{}
+	members map[Infohash]*member
+	// been has every torrent that was announced to a tracker since the start. The engine does not forget
+	// those either.
+	been   map[Infohash]struct{}
+	cutOff bool // nothing can be sent, so members have no connections
 }
 
-func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
+// newSwarm starts the client, which goes out by out and closes that. block may be nil.
+func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger) (*swarm, error) {
 	quietLibrary()
 	var first bootstrap
-	cfg, err := clientConfig(opts, &first, log)
+	extra, err := extraTrackers(&opts, log)
 	if err != nil {
 		return nil, err
 	}
-	s := &swarm{log: log, opts: opts, members: make(map[*member]struct{}), peers: peerInfos(opts.Peers)}
+	limits := newRateLimits(opts.DownLimit, opts.UpLimit)
+	cfg, err := clientConfig(opts, &first, out, limits, log)
+	if err != nil {
+		return nil, err
+	}
+	keepTo(out.uplink, cfg, &opts, log)
+	if block != nil {
+		cfg.IPBlocklist = block
+	}
+	heard := observe(cfg)
+	s := &swarm{
+		cfg:      cfg,
+		observer: heard,
+		limits:   limits,
+		log:      log,
+		opts:     opts,
+		cutOff:   out.uplink.Problem() != "",
+		members:  make(map[Infohash]*member),
+		been:     make(map[Infohash]struct{}),
+		peers:    newFixedPeers(opts.Peers),
+		out:      out,
+
+		extraTrackers: extra,
+		reannounces:   make(chan struct{}, maxReannounces),
+	}
 	s.floods.guard(cfg)
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
@@ -94,12 +144,19 @@ func newSwarm(opts SwarmOptions, log *slog.Logger) (*swarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w on %s: %w", ErrListen, opts.Addr, err)
 	}
+	attach(client, out.uplink, &opts)
 	ctx, stop := context.WithCancel(context.Background())
 	s.client, s.stop = client, stop
+	heard.swarm.Store(s)
 	s.background.Go(func() { s.run(ctx) })
 	s.background.Go(func() { s.floods.run(ctx) })
+	if opts.Proxy == "" {
+		s.background.Go(func() { s.peers.run(ctx, out.uplink.Resolver(), log) })
+	} else if len(s.peers.names) > 0 {
+		log.Warn("peers given by name are left out: the proxy is to look names up, and the engine takes none", "peers", s.peers.names)
+	}
 	if opts.DHT {
-		s.background.Go(func() { first.run(ctx) })
+		s.background.Go(func() { first.run(ctx, out.uplink.Resolver()) })
 	}
 	return s, nil
 }
@@ -117,7 +174,7 @@ func peerInfos(addrs []string) []torrent.PeerInfo {
 func (s *swarm) close() error {
 	s.stop()
 	s.background.Wait()
-	return errors.Join(s.client.Close()...)
+	return errors.Join(errors.Join(s.client.Close()...), s.out.close())
 }
 
 // run looks after the members until ctx ends.
@@ -130,8 +187,9 @@ func (s *swarm) run(ctx context.Context) {
 			return
 		case now := <-every.C:
 			s.floods.look(now)
+			s.followUplink() //nolint:contextcheck // announces end with the torrent's time in the swarm
 			for _, m := range s.list() {
-				m.look(now)
+				m.look(now) //nolint:contextcheck // the same
 			}
 		}
 	}
@@ -141,33 +199,47 @@ func (s *swarm) list() []*member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]*member, 0, len(s.members))
-	for m := range s.members {
+	for _, m := range s.members {
 		list = append(list, m)
 	}
 	return list
 }
 
+// member returns a torrent's place in the swarm; nil if it has none.
+func (s *swarm) member(ih Infohash) *member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.members[ih]
+}
+
 // errMember is returned for a torrent that is in the swarm already.
 var errMember = errors.New("the torrent is in the swarm already")
 
-func (s *swarm) add(opts torrent.AddTorrentOpts, private bool) (*member, error) {
+func (s *swarm) add(ih Infohash, opts torrent.AddTorrentOpts, private bool) (*member, error) {
 	t, isNew := s.client.AddTorrentOpt(opts)
 	if !isNew {
 		return nil, errMember
 	}
+	now := time.Now()
 	m := &member{
-		swarm: s, t: t, private: private, lastSample: time.Now(),
-		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}),
+		swarm: s, ih: ih, t: t, private: private, lastSample: now, alone: now,
+		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}), paused: make(chan struct{}),
 	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
-	s.members[m] = struct{}{}
+	s.members[ih] = m
+	_, m.again = s.been[ih]
+	cutOff := s.cutOff
 	s.mu.Unlock()
+	if cutOff {
+		m.suspend()
+	}
 	return m, nil
 }
 
-// join makes a torrent a member whose data is in p. It does not wait for peers.
-func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
+// join makes a torrent a member whose data is in p, with more sources than its metainfo names. It does not wait for peers.
+func (s *swarm) join(meta *Metainfo, more sources, p *cache.Pieces) (*member, error) {
 	unsure, progress := new(atomic.Int64), &progress{}
 	opts := torrent.AddTorrentOpts{
 		Storage:     cacheStorage{p, unsure, progress},
@@ -179,7 +251,7 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	} else {
 		opts.InfoHashV2.Set(infohash_v2.T(sha256.Sum256(meta.raw.InfoBytes)))
 	}
-	m, err := s.add(opts, meta.Private)
+	m, err := s.add(meta.Infohash, opts, meta.Private)
 	if err != nil {
 		return nil, err
 	}
@@ -192,8 +264,10 @@ func (s *swarm) join(meta *Metainfo, p *cache.Pieces) (*member, error) {
 	m.pieces, m.unsure, m.progress = p, unsure, progress
 	p.Fetch(true)
 	m.telling.Go(newPipeline(m).run)
-	m.t.AddTrackers(meta.trackers())
-	m.t.AddWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
+	m.addTrackers(meta.trackers(), !meta.Private)
+	m.addWebSeeds(meta.raw.UrlList[:min(len(meta.raw.UrlList), maxWebSeeds)])
+	m.use(more)
+	m.announceAgain()
 	m.look(time.Now())
 	return m, nil
 }
@@ -208,14 +282,16 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	if link.v2 == nil || Infohash(link.v2[:len(link.infohash)]) != link.infohash {
 		opts.InfoHash = infohash.T(link.infohash)
 	}
-	m, err := s.add(opts, false)
+	m, err := s.add(link.infohash, opts, false)
 	if err != nil {
 		return nil, err
 	}
 	defer m.leave()
-	m.t.AddTrackers(tiers(link.trackers))
+	// A link to a private torrent has to name a tracker, so that one without is to none.
+	m.addTrackers(tiers(link.trackers), len(link.trackers) == 0)
+	m.announceAgain() //nolint:contextcheck // it ends when the magnet leaves, which is when ctx has
 	m.t.AddPeers(peerInfos(link.peers))
-	m.look(time.Now())
+	m.look(time.Now()) //nolint:contextcheck // the same
 	select {
 	case <-m.t.GotInfo():
 	case <-ctx.Done():

@@ -31,8 +31,7 @@ const prefix = "SHOAL_"
 // or by the content of the file that the same variable with _FILE behind names. The README has a
 // table of it, which a test compares with this.
 //
-// A field with the tag `later` is not honoured yet. With "warn" it is accepted with a warning; with
-// "refuse" it is a mistake to set it, as who sets it counts on being protected by it.
+// A field with the tag `later` is not honoured yet, and setting it gives a warning.
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"./data"`
 	CacheDir   string   `env:"CACHE_DIR"` // $DATA_DIR/cache if empty
@@ -52,31 +51,31 @@ type Config struct {
 	APIToken      string   `env:"API_TOKEN"`
 
 	Routes   []string          `env:"ROUTES"`
-	WatchDir string            `env:"WATCH_DIR" later:"warn"`
+	WatchDir string            `env:"WATCH_DIR"`
 	Archives torrents.Archives `env:"ARCHIVES" envDefault:"folder"`
 
-	BTAddr          string        `env:"BT_ADDR" envDefault:":42069"`
-	BTDHT           bool          `env:"BT_DHT" envDefault:"true"`
-	BTPEX           bool          `env:"BT_PEX" envDefault:"true"`
-	BTLSD           bool          `env:"BT_LSD" envDefault:"true"`
-	BTUTP           bool          `env:"BT_UTP" envDefault:"true"`
-	BTTCP           bool          `env:"BT_TCP" envDefault:"true"`
-	BTIPv6          bool          `env:"BT_IPV6" envDefault:"true"`
-	BTUPnP          bool          `env:"BT_UPNP" envDefault:"false"`
-	BTDownLimit     byteSize      `env:"BT_DOWN_LIMIT" envDefault:"0"`
-	BTUpLimit       byteSize      `env:"BT_UP_LIMIT" envDefault:"0"`
-	BTSeed          bool          `env:"BT_SEED" envDefault:"true"`
-	BTMaxPeers      int           `env:"BT_MAX_PEERS" envDefault:"50"`
-	BTIdle          time.Duration `env:"BT_IDLE" envDefault:"10m"`
-	BTPeers         []string      `env:"BT_PEERS"`
-	BTAnnounceIP    string        `env:"BT_ANNOUNCE_IP" later:"warn"`
-	BTInterface     string        `env:"BT_INTERFACE" later:"refuse"`
-	BTProxy         string        `env:"BT_PROXY" later:"refuse"`
-	BTBlocklist     string        `env:"BT_BLOCKLIST" later:"refuse"`
-	BTExtraTrackers []string      `env:"BT_EXTRA_TRACKERS" later:"warn"`
-	BTEncryption    string        `env:"BT_ENCRYPTION" later:"refuse"`
+	BTAddr          string              `env:"BT_ADDR" envDefault:":42069"`
+	BTDHT           bool                `env:"BT_DHT" envDefault:"true"`
+	BTPEX           bool                `env:"BT_PEX" envDefault:"true"`
+	BTLSD           bool                `env:"BT_LSD" envDefault:"true"`
+	BTUTP           bool                `env:"BT_UTP" envDefault:"true"`
+	BTTCP           bool                `env:"BT_TCP" envDefault:"true"`
+	BTIPv6          bool                `env:"BT_IPV6" envDefault:"true"`
+	BTUPnP          bool                `env:"BT_UPNP" envDefault:"false"`
+	BTDownLimit     byteSize            `env:"BT_DOWN_LIMIT" envDefault:"0"`
+	BTUpLimit       byteSize            `env:"BT_UP_LIMIT" envDefault:"0"`
+	BTSeed          bool                `env:"BT_SEED" envDefault:"true"`
+	BTMaxPeers      int                 `env:"BT_MAX_PEERS" envDefault:"50"`
+	BTIdle          time.Duration       `env:"BT_IDLE" envDefault:"10m"`
+	BTPeers         []string            `env:"BT_PEERS"`
+	BTAnnounceIP    []string            `env:"BT_ANNOUNCE_IP"`
+	BTInterface     string              `env:"BT_INTERFACE"`
+	BTProxy         string              `env:"BT_PROXY"`
+	BTBlocklist     string              `env:"BT_BLOCKLIST"`
+	BTExtraTrackers []string            `env:"BT_EXTRA_TRACKERS"`
+	BTEncryption    torrents.Encryption `env:"BT_ENCRYPTION" envDefault:"allow"`
 
-	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false" later:"warn"`
+	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
@@ -149,11 +148,8 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 		case "", field.Tag.Get("envDefault"):
 			continue
 		}
-		switch field.Tag.Get("later") {
-		case "warn":
+		if field.Tag.Get("later") == "warn" {
 			c.warnings = append(c.warnings, name+" is set, and has no effect in this version")
-		case "refuse":
-			mistakes = append(mistakes, name+": this version cannot honour it, and does not start without that protection; unset it")
 		}
 	}
 	for name := range vars {
@@ -225,6 +221,8 @@ func parseMistake(err error, vars map[string]string) string {
 		want = "has to be debug, info, warn or error"
 	case reflect.TypeFor[torrents.Archives]():
 		want = "has to be folder, both or off"
+	case reflect.TypeFor[torrents.Encryption]():
+		want = "has to be allow, prefer or require"
 	}
 	return fmt.Sprintf("%s: %q %s", name, vars[name], want)
 }
@@ -248,6 +246,14 @@ func (c *Config) check() []string {
 			mistake("BT_PEERS", "%q has to be host:port: %v", peer, err)
 		}
 	}
+	if err := torrents.CheckBlocklist(c.BTBlocklist); err != nil {
+		mistake("BT_BLOCKLIST", "%v", err)
+	}
+	for _, tracker := range c.BTExtraTrackers {
+		if err := torrents.CheckTracker(tracker); err != nil {
+			mistake("BT_EXTRA_TRACKERS", "%q: %v", tracker, err)
+		}
+	}
 	for name, d := range map[string]time.Duration{"NFS_READ_WAIT": c.NFSReadWait, "BT_IDLE": c.BTIdle} {
 		if d <= 0 {
 			mistake(name, "%v has to be more than 0", d)
@@ -265,6 +271,22 @@ func (c *Config) check() []string {
 			mistake("ROUTES", "%v", err)
 		}
 	}
+	if name := c.BTInterface; len(name) > maxInterface || strings.ContainsAny(name, "/: \t\r\n\x1b") || name == "." || name == ".." {
+		mistake("BT_INTERFACE", "%.40q has to be the name of an interface, such as wg0", name)
+	}
+	if c.BTProxy != "" {
+		if err := torrents.CheckProxy(c.BTProxy); err != nil {
+			mistake("BT_PROXY", "%v", err)
+		} else if !c.BTTCP {
+			mistake("BT_PROXY", "peers are reached over TCP through it, and %sBT_TCP is false", prefix)
+		}
+	}
+	if _, err := parseAnnounceIPs(c.BTAnnounceIP); err != nil {
+		mistake("BT_ANNOUNCE_IP", "%v", err)
+	}
+	if err := c.checkWatchDir(); err != nil {
+		mistake("WATCH_DIR", "%v", err)
+	}
 	if !c.BTTCP && !c.BTUTP {
 		mistake("BT_TCP", "false, and so is %sBT_UTP; peers need one of them", prefix)
 	}
@@ -276,6 +298,29 @@ func (c *Config) check() []string {
 	}
 	slices.Sort(mistakes)
 	return mistakes
+}
+
+// checkWatchDir says why the watch folder cannot be one. It need not be there yet.
+func (c *Config) checkWatchDir() error {
+	if c.WatchDir == "" {
+		return nil
+	}
+	if st, err := os.Stat(c.WatchDir); err == nil && !st.IsDir() {
+		return fmt.Errorf("%q is not a folder", c.WatchDir)
+	}
+	for name, dir := range map[string]string{"DATA_DIR": c.DataDir, "CACHE_DIR": c.CacheDir} {
+		if dir == "" {
+			continue // CACHE_DIR is in DATA_DIR then
+		}
+		watch, err := filepath.Abs(c.WatchDir)
+		if err == nil {
+			dir, err = filepath.Abs(dir)
+		}
+		if err == nil && below(watch, dir) {
+			return fmt.Errorf("%q has %s%s in it, which would become a route; use a folder of its own", c.WatchDir, prefix, name)
+		}
+	}
+	return nil
 }
 
 func checkAddr(addr string) error {
@@ -291,3 +336,6 @@ func checkAddr(addr string) error {
 	}
 	return nil
 }
+
+// maxInterface is the longest name of an interface that Linux has.
+const maxInterface = 15

@@ -50,8 +50,8 @@ func readers(export *nfsfs.Server) func() []admin.Reader {
 	}
 }
 
-// metrics returns what Prometheus is told: of the export, this process and this build.
-func metrics(export *nfsfs.Server, log *slog.Logger) http.Handler {
+// metrics returns what Prometheus is told: of the export, the library, this process and this build.
+func metrics(export *nfsfs.Server, stats func() torrents.Stats, log *slog.Logger) http.Handler {
 	b := thisBuild()
 	about := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "shoal_build_info", Help: "1, with the build of Shoal as labels.",
@@ -61,7 +61,7 @@ func metrics(export *nfsfs.Server, log *slog.Logger) http.Handler {
 	// Not the default registry, to which any package may add what it likes.
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		export, about, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		export, newSwarmMetrics(stats), about, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)})
 }

@@ -20,6 +20,7 @@ import (
 	"shoal/nfsfs/nfs3"
 	"shoal/nfsfs/rpc"
 	"shoal/nfsfs/xdr"
+	"shoal/torrents"
 	"shoal/tree"
 )
 
@@ -67,9 +68,15 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 			t.Errorf("serve: %v", err)
 		}
 	})
+	stats := func() torrents.Stats {
+		return torrents.Stats{
+			Torrents: map[torrents.State]int{torrents.StateIdle: 3, torrents.StateFailed: 0}, Size: 1 << 40, Members: 2,
+			Activity: torrents.Activity{Peers: 7}, Received: 5000, Sent: 60, Cached: 800, CacheLimit: 900, OpenFiles: 4,
+		}
+	}
 	return export, admin.New(admin.Options{
 		Token: "token", BasePath: "/shoal", Logger: log,
-		Clients: clients(export), Readers: readers(export), Metrics: metrics(export, log),
+		Clients: clients(export), Readers: readers(export), Metrics: metrics(export, stats, log),
 	})
 }
 
@@ -133,6 +140,9 @@ func TestExportIsSeen(t *testing.T) {
 		`shoal_nfs_requests_total{proc="READ",program="nfs",status="OK"} 1`,
 		`shoal_nfs_request_duration_seconds_count{proc="READ"} 1`,
 		"shoal_read_wait_seconds_count 0", "shoal_nfs_read_bytes_total 4", "shoal_nfs_clients 1", "shoal_readers 1",
+		`shoal_torrents{state="idle"} 3`, `shoal_torrents{state="failed"} 0`, "shoal_torrents_bytes 1.099511627776e+12",
+		"shoal_swarm_torrents 2", "shoal_swarm_peers 7", "shoal_swarm_received_bytes_total 5000", "shoal_swarm_sent_bytes_total 60",
+		"shoal_cache_bytes 800", "shoal_cache_limit_bytes 900", "shoal_cache_open_files 4",
 		"shoal_build_info{goversion=\"go", "go_goroutines ", "process_start_time_seconds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {

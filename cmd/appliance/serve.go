@@ -58,12 +58,14 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 }
 
 func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Options {
+	announceIPs, _ := parseAnnounceIPs(cfg.BTAnnounceIP) // checked with the rest
 	return torrents.Options{
 		DataDir:    cfg.DataDir,
 		CacheDir:   cfg.CacheDir,
-		CacheLimit: int64(cfg.CacheLimit),
 		Routes:     cfg.Routes,
 		Archives:   cfg.Archives,
+		CacheLimit: int64(cfg.CacheLimit),
+		Watch:      torrents.WatchOptions{Dir: cfg.WatchDir},
 		ReadGiveUp: cfg.ReadGiveUp,
 		Idle:       cfg.BTIdle,
 		Swarm: torrents.SwarmOptions{
@@ -75,6 +77,14 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 			UpLimit:   int64(cfg.BTUpLimit),
 			MaxPeers:  cfg.BTMaxPeers,
 			Peers:     cfg.BTPeers,
+
+			ExtraTrackers: cfg.BTExtraTrackers,
+			Blocklist:     cfg.BTBlocklist,
+			AllowPrivate:  cfg.FetchAllowPrivate,
+			Interface:     cfg.BTInterface,
+			Proxy:         cfg.BTProxy,
+			Encryption:    cfg.BTEncryption,
+			AnnounceIPs:   announceIPs,
 		},
 		Watcher: namespace{names, log},
 		Logger:  log,
@@ -86,8 +96,12 @@ func explainOpen(cfg *Config, err error) error {
 	setting := "DATA_DIR"
 	var path *fs.PathError
 	switch {
+	case errors.Is(err, torrents.ErrBlocklist):
+		setting = "BT_BLOCKLIST"
 	case errors.Is(err, torrents.ErrListen):
 		setting = "BT_ADDR"
+	case errors.Is(err, torrents.ErrUplink):
+		setting = "BT_INTERFACE"
 	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):
 		// One of the folders may be in the other: the inner one it is then.
 		if !below(cfg.DataDir, path.Path) || below(cfg.DataDir, cfg.CacheDir) {
@@ -124,7 +138,8 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, log), Logger: log,
+			Version: thisBuild().version,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,

@@ -14,17 +14,17 @@ import (
 
 // TestMain is also the programs that this one starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == insideRole || os.Args[1] == clientRole) {
+	if len(os.Args) > 1 && (os.Args[1] == insideRole || os.Args[1] == clientRole || os.Args[1] == readerRole) {
 		os.Exit(start(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
 
-// TestBench runs the whole comparison, small. That both servers serve the right data and all the names
-// is a condition of it; how fast they are is not for a test to judge.
+// TestBench runs everything, small. That both servers serve the right data and all the names, and that all
+// who download get the right bytes, is a condition of it; how fast they are is not for a test to judge.
 func TestBench(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs nfs-ganesha and takes seconds")
+		t.Skip("needs nfs-ganesha and takes most of a minute")
 	}
 	if os.Geteuid() != 0 {
 		debian.Unavailable(t, errNotRoot)
@@ -32,19 +32,30 @@ func TestBench(t *testing.T) {
 	debian.Install(t, packages...)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // it would be a second for each client
 	var out bytes.Buffer
-	err := run(t.Context(), options{Rounds: 1, Size: 32 << 20, Entries: 1000, Time: 100 * time.Millisecond}, &out)
+	err := run(t.Context(), options{
+		Rounds: 1, Size: 32 << 20, Entries: 1000, Time: 100 * time.Millisecond,
+		SwarmRounds: 1, Torrents: 150, Idle: 100 * time.Millisecond,
+		LinkPieces: sizes{256 << 10}, LinkTime: 200 * time.Millisecond, LinkStay: 100 * time.Millisecond, LinkSeeks: 1,
+	}, &out)
 	t.Logf("it printed:\n%s", &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, server := range []string{shoalName, ganeshaName} {
-		for _, want := range []string{
-			server + " serves the right data: 115 MB read, 1000 names listed",
-			"round 1  getattr-x1    " + server,
-		} {
-			if !strings.Contains(out.String(), want) {
-				t.Errorf("the output lacks %q", want)
-			}
+	for _, want := range []string{
+		shoalName + " serves the right data: 115 MB read, 1000 names listed",
+		ganeshaName + " serves the right data: 115 MB read, 1000 names listed",
+		"round 1  getattr-x1    " + shoalName,
+		"round 1  getattr-x1    " + ganeshaName,
+		"btfs ", // or why not
+		"  stream: Shoal is ",
+		"  link 256 KiB: Shoal streams at ",
+		"  link 256 KiB: a seek of Shoal takes ",
+		"  busy: the p99 ",
+		"  random: 300 READs fetch ",
+		"  many: the first byte of one takes ",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q", want)
 		}
 	}
 	for _, p := range promises {

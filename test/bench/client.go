@@ -34,20 +34,23 @@ type target struct {
 type task struct {
 	Target   target
 	Workload string
-	File     string // the original of the large file
+	Name     string // of the file that is read, below Top
+	File     string // its original
 	Size     int64
 	Entries  int
 	Page     int
 	Time     time.Duration
 	Round    int
 	Discard  bool
+	Course   course
 }
 
 // outcome is what it did.
 type outcome struct {
 	measured
 
-	Dtpref int // what the server says of folders
+	Dtpref int  // what the server says of folders
+	Pace   pace // of a course
 }
 
 // client carries out one task.
@@ -99,7 +102,7 @@ func mount(t task) (*session, error) {
 		return nil, err
 	}
 	s := &session{conn: c, task: t}
-	if s.file, err = s.lookup(root, fileName); err == nil {
+	if s.file, err = s.lookup(root, t.Name); err == nil && t.Entries > 0 {
 		s.folder, err = s.lookup(root, folderName)
 	}
 	if err == nil {
@@ -139,6 +142,11 @@ func (s *session) fsinfo(root []byte) error {
 // work does what the task says.
 func (s *session) work() (outcome, error) {
 	o := outcome{Dtpref: s.dtpref}
+	if s.Workload == courseWorkload.name {
+		var err error
+		o.Pace, err = s.follow()
+		return o, err
+	}
 	w, err := workloadNamed(s.Workload)
 	if err != nil {
 		return o, err
@@ -166,7 +174,7 @@ func (m *measured) since(before, after clocks) {
 
 // workloadNamed finds a workload.
 func workloadNamed(name string) (workload, error) {
-	for _, w := range append(workloads(), probeWorkload, verifyWorkload) {
+	for _, w := range append(workloads(), probeWorkload, verifyWorkload, smallWorkload) {
 		if w.name == name {
 			return w, nil
 		}

@@ -31,26 +31,35 @@ type data struct {
 func (d *data) file() string   { return filepath.Join(d.export, fileName) }
 func (d *data) folder() string { return filepath.Join(d.export, folderName) }
 
-func makeData(dir string, size int64, entries int) (*data, error) {
-	d := &data{export: filepath.Join(dir, "export"), size: size, entries: entries}
+// makeData makes the large file, and an empty folder beside it.
+func makeData(dir string, size int64) (*data, error) {
+	d := &data{export: filepath.Join(dir, "export"), size: size}
 	if err := os.MkdirAll(d.folder(), 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.Create(d.file())
+	return d, writeRandom(d.file(), size, 1)
+}
+
+// writeRandom makes a file whose content is the same in each run, the same nowhere twice, and another
+// with each number.
+func writeRandom(path string, size int64, number byte) error {
+	f, err := os.Create(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// The same in each run, and the same nowhere twice.
-	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{1}), size)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{number}), size)
+	return errors.Join(err, f.Close())
+}
+
+// fill puts files into the folder.
+func (d *data) fill(entries int) error {
 	for i := range entries {
 		if err := os.WriteFile(filepath.Join(d.folder(), entryName(i)), []byte{entryByte(i)}, 0o644); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return d, nil
+	d.entries = entries
+	return nil
 }
 
 // entryByte is all that is in a file of the folder.

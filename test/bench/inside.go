@@ -3,12 +3,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,8 +16,9 @@ import (
 
 const (
 	maxPage = 1 << 20
-	// spareSize is what the tmpfs has room for beside the large file.
-	spareSize = 4 << 30
+	// spareSize is what the tmpfs has room for beside the large file, another one of its size, and what is
+	// downloaded of one of them.
+	spareSize = 2 << 30
 	// clientTime is how long a client may take for one task, beside the time that it measures.
 	clientTime = 2 * time.Minute
 )
@@ -40,6 +40,7 @@ type bench struct {
 	page    int
 	out     io.Writer
 	results []result
+	failed  bool // a promise is broken
 }
 
 // result is one measurement.
@@ -60,36 +61,103 @@ func inside(arg string, out io.Writer) error {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if err := furnish(b.Dir, b.Size+spareSize); err != nil {
+	if err := furnish(b.Dir, 3*b.Size+spareSize); err != nil {
 		return err
 	}
 	b.head()
-	if err := b.begin(); err != nil {
-		return err
-	}
-	for round := range b.Rounds {
-		before, err := b.usage()
-		if err != nil {
-			return err
+	for _, suite := range suites {
+		if !suite.wanted(b) {
+			continue
 		}
-		if err := b.round(round); err != nil {
-			return err
-		}
-		if err := b.noise(round, before); err != nil {
-			return err
+		if err := suite.run(b); err != nil {
+			return fmt.Errorf("%s: %w", suite.name, err)
 		}
 	}
-	b.table()
-	if ok := b.judge(); !ok && b.Judge {
+	if b.failed && b.Judge {
 		return errReported
 	}
 	return nil
 }
 
+// suite is measurements that belong together.
+type suite struct {
+	name   string
+	wanted func(b *bench) bool
+	run    func(b *bench) error
+}
+
+// suites are all that is measured, in this order.
+var suites = []suite{
+	{"serve", (*bench).wantsServing, (*bench).serve},
+	{"stream", wantsSuite("stream"), (*bench).runStream},
+	{"link", wantsSuite("link"), (*bench).runLink},
+	{"busy", wantsSuite("busy"), (*bench).runBusy},
+	{"random", wantsSuite("random"), (*bench).runRandom},
+	{"many", wantsSuite("many"), (*bench).runMany},
+}
+
+func wantsSuite(name string) func(b *bench) bool {
+	return func(b *bench) bool { return b.wanted(name) }
+}
+
+// wantsServing says whether any of the workloads is wanted that compare with ganesha.
+func (b *bench) wantsServing() bool {
+	return b.wanted("serve") || slices.ContainsFunc(workloads(), func(w workload) bool { return b.wanted(w.name) })
+}
+
+// quietly measures a round, and prints how quiet the machine was in it.
+func (b *bench) quietly(round int, measure func() error) error {
+	before, err := readUsage()
+	if err == nil {
+		err = measure()
+	}
+	if err == nil {
+		err = b.noise(round, before)
+	}
+	return err
+}
+
+// needFile makes the large file, unless it is there.
+func (b *bench) needFile() (err error) {
+	if b.data == nil {
+		if b.data, err = makeData(b.Dir, b.Size); err != nil {
+			err = fmt.Errorf("make the data: %w", err)
+		}
+	}
+	return err
+}
+
+// serve compares with ganesha, with data that is complete.
+func (b *bench) serve() error {
+	copying := "copies what it reads"
+	if b.Discard {
+		copying = "has large READs thrown away"
+	}
+	say(b.out, "\nComplete data, with a folder of %d files; %d rounds of %v each; the client %s.",
+		b.Entries, b.Rounds, b.Time, copying)
+	if err := b.begin(); err != nil {
+		return err
+	}
+	for round := range b.Rounds {
+		if err := b.quietly(round, func() error { return b.round(round) }); err != nil {
+			return err
+		}
+	}
+	b.table()
+	b.judge()
+	for _, s := range b.servers {
+		s.end()
+	}
+	return os.RemoveAll(filepath.Join(b.Dir, shoalHome)) // the cache has the large file
+}
+
 // begin makes the data, starts the servers, and checks that both serve the data.
 func (b *bench) begin() (err error) {
 	start := time.Now()
-	if b.data, err = makeData(b.Dir, b.Size, b.Entries); err != nil {
+	if err := b.needFile(); err != nil {
+		return err
+	}
+	if err := b.data.fill(b.Entries); err != nil {
 		return fmt.Errorf("make the data: %w", err)
 	}
 	for _, start := range []func(setup, *data) (*server, error){startShoal, startGanesha} {
@@ -136,7 +204,7 @@ func (b *bench) round(n int) error {
 		slices.Reverse(servers)
 	}
 	for _, w := range workloads() {
-		if w.name == firstListing.name || !b.wanted(w.name) {
+		if w.name == firstListing.name || !b.wanted(w.name) && !b.wanted("serve") {
 			continue
 		}
 		for _, s := range servers {
@@ -155,31 +223,10 @@ func (b *bench) wanted(name string) bool {
 	return len(b.Only) == 0 || slices.ContainsFunc(b.Only, func(part string) bool { return strings.Contains(name, part) })
 }
 
-// do has a client carry out a task.
+// do has a client carry out a workload with the complete data.
 func (b *bench) do(s *server, w workload, round int) (outcome, error) {
-	var o outcome
-	arg, err := json.Marshal(task{
-		Target: s.target, Workload: w.name, File: b.data.file(), Size: b.Size, Entries: b.Entries,
+	return b.ask(s, task{
+		Workload: w.name, Name: fileName, File: b.data.file(), Size: b.Size, Entries: b.Entries,
 		Page: b.page, Time: b.Time, Round: round, Discard: b.Discard,
 	})
-	if err != nil {
-		return o, err
-	}
-	cmd := exec.Command(b.self, clientRole)
-	cmd.Env = append(os.Environ(), clientDebug)
-	var said, complaint bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(arg), &said, &complaint
-	if err := cmd.Start(); err != nil {
-		return o, fmt.Errorf("start a client: %w", err)
-	}
-	late := time.AfterFunc(b.Time+clientTime, func() { _ = cmd.Process.Kill() })
-	defer late.Stop()
-	if err := cmd.Wait(); err != nil {
-		return o, fmt.Errorf("client of %s: %w: %s\nlog of %s:\n%s",
-			s.target.Name, err, bytes.TrimSpace(complaint.Bytes()), s.target.Name, s.tail())
-	}
-	if err := json.Unmarshal(said.Bytes(), &o); err != nil {
-		return o, fmt.Errorf("client of %s: %w in %.200q", s.target.Name, err, said.Bytes())
-	}
-	return o, nil
 }

@@ -18,11 +18,12 @@ import (
 	"unsafe"
 
 	"shoal/test/debian"
+	"shoal/test/libtorrent"
 )
 
 // packages are what the comparison needs from Debian. ganesha does not start where nobody registers
 // its programs.
-var packages = []string{"nfs-ganesha", "nfs-ganesha-vfs", "rpcbind"}
+var packages = []string{"nfs-ganesha", "nfs-ganesha-vfs", "rpcbind", libtorrent.Package, "btfs", "iproute2"}
 
 // insideRole is the first argument of the program that runs in the namespaces; the second one is a
 // setup in JSON.

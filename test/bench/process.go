@@ -16,10 +16,11 @@ import (
 // startTime is how long a server may take to start.
 const startTime = 60 * time.Second
 
-// process is a server. Nobody ends it: that is done by the kernel when the namespace ends.
+// process is a server. Who does not end it leaves that to the kernel, when the namespace ends.
 type process struct {
 	name  string
 	pid   int
+	cmd   *exec.Cmd
 	log   string // path
 	ended chan struct{}
 	state func() string // how it ended
@@ -43,7 +44,7 @@ func launch(dir string, shown bool, env []string, name string, args ...string) (
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p.pid = cmd.Process.Pid
+	p.cmd, p.pid = cmd, cmd.Process.Pid
 	p.state = func() string { return cmd.ProcessState.String() }
 	go func() {
 		_ = cmd.Wait() // how it ended is in ProcessState
@@ -69,6 +70,12 @@ func (p *process) await(ready func() error) error {
 			return fmt.Errorf("%s does not serve after %v: %w\n%s", p.name, startTime, err, p.tail())
 		}
 	}
+}
+
+// end kills it, and waits until it is gone.
+func (p *process) end() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.ended
 }
 
 // tail is the end of the log.

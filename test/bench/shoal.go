@@ -20,11 +20,13 @@ const (
 	shoalHTTP  = "127.0.0.1:20444"
 	shoalToken = "bench"
 	shoalRoute = "bench"
+	// shoalHome is where the one is at home that serves complete data.
+	shoalHome = "shoal"
 )
 
 // startShoal runs the appliance, with the data in two complete torrents.
 func startShoal(s setup, d *data) (*server, error) {
-	home := filepath.Join(s.Dir, "shoal")
+	home := filepath.Join(s.Dir, shoalHome)
 	cache := filepath.Join(home, "cache")
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
@@ -37,31 +39,44 @@ func startShoal(s setup, d *data) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := launch(s.Dir, s.Log, append(os.Environ(),
+	p, err := runShoal(s, home)
+	if err != nil {
+		return nil, err
+	}
+	for _, torrent := range [][]byte{file, folder} {
+		added, err := upload(torrent)
+		if err == nil && added.Cached != added.Size {
+			err = fmt.Errorf("of its %d bytes %d are there: the cache is no longer what this program makes of it", added.Size, added.Cached)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("add a torrent of %d bytes: %w\n%s", len(torrent), err, p.tail())
+		}
+	}
+	return &server{process: p, target: shoalTarget(p)}, nil
+}
+
+func shoalTarget(p *process) target {
+	return target{Name: shoalName, PID: p.pid, NFS: shoalNFS, Mount: shoalNFS, Top: "/" + shoalRoute}
+}
+
+// runShoal starts an appliance whose state is below home, with more variables if given, and waits until
+// it serves.
+func runShoal(s setup, home string, env ...string) (*process, error) {
+	p, err := launch(s.Dir, s.Log, append(append(os.Environ(),
 		"SHOAL_DATA_DIR="+filepath.Join(home, "data"),
-		"SHOAL_CACHE_DIR="+cache,
+		"SHOAL_CACHE_DIR="+filepath.Join(home, "cache"),
 		"SHOAL_NFS_ADDR="+shoalNFS,
 		"SHOAL_HTTP_ADDR="+shoalHTTP,
 		"SHOAL_PORTMAP_ADDR=off",
 		"SHOAL_BT_ADDR=127.0.0.1:20469",
-		"SHOAL_BT_DHT=false", "SHOAL_BT_LSD=false",
+		"SHOAL_BT_DHT=false", "SHOAL_BT_LSD=false", "SHOAL_BT_PEX=false", "SHOAL_BT_UTP=false",
 		"SHOAL_ROUTES="+shoalRoute,
 		"SHOAL_API_TOKEN="+shoalToken,
-	), s.Appliance, "serve")
+	), env...), s.Appliance, "serve")
 	if err != nil {
 		return nil, err
 	}
-	if err := p.await(healthy); err != nil {
-		return nil, err
-	}
-	for _, torrent := range [][]byte{file, folder} {
-		if err := upload(torrent); err != nil {
-			return nil, fmt.Errorf("add a torrent of %d bytes: %w\n%s", len(torrent), err, p.tail())
-		}
-	}
-	return &server{process: p, target: target{
-		Name: shoalName, PID: p.pid, NFS: shoalNFS, Mount: shoalNFS, Top: "/" + shoalRoute,
-	}}, nil
+	return p, p.await(healthy)
 }
 
 func healthy() error {
@@ -76,8 +91,11 @@ func healthy() error {
 	return nil
 }
 
+// added is what the appliance says of a torrent.
+type added struct{ Size, Cached int64 }
+
 // upload adds a torrent as a person would.
-func upload(torrent []byte) error {
+func upload(torrent []byte) (a added, err error) {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	part, err := w.CreateFormFile("torrent", "bench.torrent")
@@ -85,32 +103,39 @@ func upload(torrent []byte) error {
 		_, err = part.Write(torrent)
 	}
 	if err := errors.Join(err, w.WriteField("route", shoalRoute), w.Close()); err != nil {
-		return err
+		return a, err
 	}
-	req, err := http.NewRequest(http.MethodPost, "http://"+shoalHTTP+"/api/v1/torrents", &form)
+	said, err := callShoal(http.MethodPost, "/api/v1/torrents", w.FormDataContentType(), &form, http.StatusCreated)
 	if err != nil {
-		return err
+		return a, err
+	}
+	if err := json.Unmarshal(said, &a); err != nil {
+		return a, fmt.Errorf("%w in %.200q", err, said)
+	}
+	return a, nil
+}
+
+// callShoal calls the API. The error is that, too, of another status than the one that is wanted.
+func callShoal(method, path, contentType string, body io.Reader, want int) ([]byte, error) {
+	req, err := http.NewRequest(method, "http://"+shoalHTTP+path, body)
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+shoalToken)
-	req.Header.Set("Content-Type", w.FormDataContentType())
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	said, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("%s: %s", resp.Status, said)
+	if resp.StatusCode != want {
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, said)
 	}
-	var added struct{ Size, Cached int64 }
-	if err := json.Unmarshal(said, &added); err != nil {
-		return fmt.Errorf("%w in %.200q", err, said)
-	}
-	if added.Cached != added.Size {
-		return fmt.Errorf("of its %d bytes %d are there: the cache is no longer what this program makes of it", added.Size, added.Cached)
-	}
-	return nil
+	return said, nil
 }

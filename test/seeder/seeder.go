@@ -361,3 +361,13 @@ func freePorts() (int, int, error) {
 	}
 	return 0, 0, errors.New("no free port between 20000 and 29999")
 }
+
+// RequireEncryption makes the daemon refuse connections that are not encrypted, until it is restarted.
+func (d *Daemon) RequireEncryption(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	if err := d.rpc.call(ctx, "session-set", map[string]any{"encryption": "required"}, nil); err != nil {
+		tb.Fatalf("encryption of transmission-daemon: %v", err)
+	}
+}

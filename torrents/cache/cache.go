@@ -47,6 +47,7 @@ func (k Key) String() string { return fmt.Sprintf("%x", k[:]) }
 type Options struct {
 	Dir    string // has to be there
 	Limit  int64  // of bytes on disk below Dir; 0 is all but a twentieth of the disk
+	Pinned []Key  // as Pin makes them, before anything is evicted
 	Logger *slog.Logger
 }
 
@@ -58,6 +59,7 @@ type Cache struct {
 
 	kick    chan struct{} // of capacity 1: there may be something to evict
 	stop    chan struct{}
+	ending  sync.Once
 	evictor sync.WaitGroup
 	// evicting is held while files are changed by evicting, and by closing a torrent, which waits for that.
 	evicting sync.Mutex
@@ -125,6 +127,9 @@ func Open(opts Options) (*Cache, error) {
 		tallies: make(map[Key]*Tally),
 		pinned:  make(map[Key]bool),
 	}
+	for _, key := range opts.Pinned {
+		c.pinned[key] = true
+	}
 	if err := c.scan(); err != nil {
 		return nil, fmt.Errorf("look through the cache: %w", err)
 	}
@@ -135,9 +140,9 @@ func Open(opts Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close ends the eviction. Torrents have to be closed before.
+// Close ends the eviction. Torrents have to be closed before. Closing again does nothing.
 func (c *Cache) Close() error {
-	close(c.stop)
+	c.ending.Do(func() { close(c.stop) })
 	c.evictor.Wait()
 	return nil
 }

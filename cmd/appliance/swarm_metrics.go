@@ -1,0 +1,54 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"shoal/torrents"
+)
+
+// swarmMetrics are the library's totals for Prometheus. None is for a single torrent: of those there may be
+// tens of thousands.
+type swarmMetrics struct {
+	stats func() torrents.Stats
+
+	torrents, size, members        *prometheus.Desc
+	received, sent, peers          *prometheus.Desc
+	cached, cacheLimit, cacheFiles *prometheus.Desc
+}
+
+func newSwarmMetrics(stats func() torrents.Stats) *swarmMetrics {
+	describe := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("shoal_"+name, help, labels, nil)
+	}
+	return &swarmMetrics{
+		stats:      stats,
+		torrents:   describe("torrents", "Torrents in the library, by state.", "state"),
+		size:       describe("torrents_bytes", "Size of all torrents."),
+		members:    describe("swarm_torrents", "Torrents that take part in the swarm."),
+		received:   describe("swarm_received_bytes_total", "Data received from peers, with what was of no use."),
+		sent:       describe("swarm_sent_bytes_total", "Data sent to peers."),
+		peers:      describe("swarm_peers", "Connected peers; each counts for each of its torrents."),
+		cached:     describe("cache_bytes", "Data in the cache, counted in whole pieces."),
+		cacheLimit: describe("cache_limit_bytes", "What the cache may take on disk now."),
+		cacheFiles: describe("cache_open_files", "Files of the cache that are open."),
+	}
+}
+
+// Describe is for prometheus.Collector.
+func (m *swarmMetrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
+
+// Collect is for prometheus.Collector.
+func (m *swarmMetrics) Collect(to chan<- prometheus.Metric) {
+	s := m.stats()
+	for state, n := range s.Torrents {
+		to <- prometheus.MustNewConstMetric(m.torrents, prometheus.GaugeValue, float64(n), string(state))
+	}
+	for desc, value := range map[*prometheus.Desc]float64{
+		m.size: float64(s.Size), m.members: float64(s.Members), m.peers: float64(s.Peers),
+		m.cached: float64(s.Cached), m.cacheLimit: float64(s.CacheLimit), m.cacheFiles: float64(s.OpenFiles),
+	} {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
+	}
+	to <- prometheus.MustNewConstMetric(m.received, prometheus.CounterValue, float64(s.Received))
+	to <- prometheus.MustNewConstMetric(m.sent, prometheus.CounterValue, float64(s.Sent))
+}

@@ -1,0 +1,181 @@
+package torrents
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Item is a file or a folder in a torrent.
+type Item struct {
+	Name     string
+	Path     string // from the torrent's top down, with slashes; empty for the only file of a torrent
+	IsFolder bool
+	Size     int64 // of the file, or of all files below the folder, in bytes
+	Cached   int64 // of these, in whole pieces cut to the files
+	Files    int   // below the folder; 1 for a file
+	Index    int   // place of the file in the metainfo; -1 for a folder
+}
+
+// Files lists one folder of a torrent, folders first, then by name; nothing while the metadata is unknown. An
+// empty path is the torrent's top: of a torrent that is a single file, that file. It reads the metainfo of a
+// torrent that nobody reads, and waits for nobody. The error is ErrNotFound, for the torrent or the folder, or
+// ErrFailed.
+func (l *Library) Files(ih Infohash, path string) ([]Item, error) {
+	e, err := l.entry(ih)
+	if err != nil {
+		return nil, err
+	}
+	rec := e.record()
+	if !rec.resolved() {
+		return nil, nil
+	}
+	meta, err := l.browsed.metainfo(e)
+	if err != nil {
+		return nil, err
+	}
+	path = strings.Trim(path, "/")
+	states, _ := e.pieceStates()
+	items, ok := meta.list(path, newCachedBytes(states, meta))
+	if !ok {
+		return nil, fmt.Errorf("the folder %.200q of torrent %s: %w", path, ih, ErrNotFound)
+	}
+	if meta.IsFile {
+		items[0].Name = rec.Name
+	}
+	return items, nil
+}
+
+// browsed keeps the metainfo of the torrent that somebody looked into last: one of 40,000 files takes a tenth
+// of a second to read, and whoever opens a folder opens the next.
+type browsed struct {
+	mu   sync.Mutex
+	meta *Metainfo // nil if there is none
+	at   time.Time // when it was last used
+}
+
+// browseTime is how long a metainfo is kept for whoever looks into the torrent.
+const browseTime = time.Minute
+
+func (b *browsed) metainfo(e *entry) (*Metainfo, error) {
+	now := time.Now()
+	b.mu.Lock()
+	if b.meta != nil && b.meta.Infohash == e.ih {
+		defer b.mu.Unlock()
+		b.at = now
+		return b.meta, nil
+	}
+	b.mu.Unlock()
+	meta, err := e.metainfo()
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.meta, b.at = meta, now
+	return meta, nil
+}
+
+// forget lets go of what nobody has used for a while.
+func (b *browsed) forget(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.at) > browseTime {
+		b.meta = nil
+	}
+}
+
+// list lists the folder at path, and says whether there is one.
+func (m *Metainfo) list(path string, cached cachedBytes) (items []Item, ok bool) {
+	var above []string
+	if path != "" {
+		above = strings.Split(path, "/")
+	}
+	folders := make(map[string]int) // place in items
+	for i := range m.Files {
+		f := &m.Files[i]
+		if len(f.Path) <= len(above) && (!m.IsFile || path != "") || !hasPrefix(f.Path, above) {
+			continue
+		}
+		have := cached.of(f.Offset, f.Size)
+		if len(f.Path) <= len(above)+1 {
+			item := Item{Path: strings.Join(f.Path, "/"), Size: f.Size, Cached: have, Files: 1, Index: f.Index}
+			if len(f.Path) > 0 {
+				item.Name = f.Path[len(above)]
+			}
+			items = append(items, item)
+			continue
+		}
+		name := f.Path[len(above)]
+		at, known := folders[name]
+		if !known {
+			at = len(items)
+			folders[name] = at
+			below := strings.Join(f.Path[:len(above)+1], "/")
+			items = append(items, Item{Name: name, Path: below, IsFolder: true, Index: -1})
+		}
+		items[at].Size += f.Size
+		items[at].Cached += have
+		items[at].Files++
+	}
+	slices.SortFunc(items, Item.Compare)
+	return items, len(items) > 0 || path == ""
+}
+
+func hasPrefix(path, above []string) bool {
+	return len(path) >= len(above) && slices.Equal(path[:len(above)], above)
+}
+
+// Compare orders the items of a folder: folders first, then by name.
+func (i Item) Compare(other Item) int {
+	if i.IsFolder != other.IsFolder {
+		if i.IsFolder {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(i.Name, other.Name)
+}
+
+// cachedBytes counts what of a run of bytes is in the cache.
+type cachedBytes struct {
+	pieceLength int64
+	states      []PieceState
+	before      []int32 // how many pieces are cached before each, and before the end
+}
+
+// isHere says whether a piece takes part in what is cached, as it does in Torrent.Cached.
+func isHere(s PieceState) bool { return s == PieceCached || s == PieceUnchecked }
+
+func newCachedBytes(states []PieceState, m *Metainfo) cachedBytes {
+	c := cachedBytes{pieceLength: m.pieceLength, states: states, before: make([]int32, len(states)+1)}
+	for i, s := range states {
+		c.before[i+1] = c.before[i]
+		if isHere(s) {
+			c.before[i+1]++
+		}
+	}
+	return c
+}
+
+// of returns how many of the n bytes at off are cached.
+func (c cachedBytes) of(off, n int64) int64 {
+	if n == 0 {
+		return 0
+	}
+	first, last := off/c.pieceLength, (off+n-1)/c.pieceLength
+	if last >= int64(len(c.states)) {
+		return 0
+	}
+	have := int64(c.before[last+1]-c.before[first]) * c.pieceLength
+	if isHere(c.states[first]) {
+		have -= off - first*c.pieceLength
+	}
+	if isHere(c.states[last]) {
+		have -= (last+1)*c.pieceLength - (off + n)
+	}
+	return have
+}
