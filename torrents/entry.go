@@ -149,7 +149,7 @@ func (e *entry) cacheFailed(s *session, err error) error {
 
 // extentDone ends the use of the session by whoever has sent a part of its cache. err is what he met: it
 // may be about the cache, or about where he sent it.
-func (e *entry) extentDone(err error) {
+func (e *entry) extentDone(span cache.Span, err error) {
 	defer e.release()
 	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EIO) {
 		return
@@ -158,6 +158,7 @@ func (e *entry) extentDone(err error) {
 	s := e.session
 	e.mu.Unlock()
 	if s != nil {
+		s.pieces.Distrust(span)
 		_ = e.cacheFailed(s, err) // noted and logged; whoever reads this next is told
 	}
 }
@@ -278,7 +279,7 @@ func (e *entry) fits(m *Metainfo) error {
 
 // checkFits is entry.fits for a torrent with these pieces.
 func (l *Library) checkFits(g *cache.Geometry) error {
-	least, limit := g.Least(maxHold), l.cache.Limit()
+	least, limit := l.cache.Least(g, maxHold), l.cache.Limit()
 	if least <= limit {
 		return nil
 	}

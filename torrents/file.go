@@ -97,6 +97,7 @@ func (f *File) readPart(ctx context.Context, p []byte, off int64) (int, error) {
 	defer release()
 	n, err := s.pieces.File().ReadAt(p, f.Offset+off)
 	if err != nil {
+		s.pieces.Distrust(s.meta.span(&f.MetaFile, off, int64(len(p))))
 		err = f.entry.cacheFailed(s, err)
 	}
 	return n, err
@@ -120,7 +121,7 @@ func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(erro
 	f.follow(s, off, int64(n), "")
 	return s.pieces.File(), f.Offset + off, func(err error) {
 		s.pieces.Release(span)
-		f.entry.extentDone(err)
+		f.entry.extentDone(span, err)
 	}, true
 }
 

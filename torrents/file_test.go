@@ -358,6 +358,7 @@ func TestCutOffCache(t *testing.T) {
 	if n, err := files[0].ReadAt(t.Context(), make([]byte, 40_000), 0); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("read of 40,000 bytes: %d bytes, %v; want an error that is not the end of the file", n, err)
 	}
+	readFiles(t, rec.await(t, s.infohash), s.files) // what is lost is fetched again
 }
 
 // TestAwait keeps what was awaited while something else needs its room.

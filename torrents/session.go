@@ -131,6 +131,10 @@ func (e *entry) wait(ctx context.Context, s *session, m *member, span cache.Span
 	check := time.NewTicker(s.patience.interval())
 	defer check.Stop()
 	for !s.pieces.Hold(span) {
+		// What could not be read, or not be evicted, is to be checked again.
+		if err := s.pieces.Check(ctx, span); err != nil {
+			return nil, err
+		}
 		piece := s.missing(span)
 		select {
 		case <-s.pieces.Done(piece):
