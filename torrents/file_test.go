@@ -320,6 +320,41 @@ func TestDiskFails(t *testing.T) {
 	readFiles(t, rec.await(t, s.infohash), s.files)
 }
 
+// TestDiskCannotBeRead lets the cache be unreadable, with data in it and before there is any: reads fail, little is fetched for
+// nobody, and when the disk can be read again all is right.
+func TestDiskCannotBeRead(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		s := newSample(t, "unreadable", 16<<10, map[string][]byte{"x": randomBytes(1 << 20)})
+		p := startPeer(t, s)
+		rec := newRecorder()
+		opts := testOptions(t, rec, p.addr)
+		l := mustOpen(t, opts)
+		mustAdd(t, l, "r", s.metainfo)
+		if full {
+			readFiles(t, rec.await(t, s.infohash), s.files)
+		}
+		session, err := l.entries[s.infohash].use()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := p.uploaded()
+		readable := replaceFile(t, session.pieces.File(), os.O_WRONLY)
+		file := &mustLoad(t, rec.await(t, s.infohash))[0]
+		for range 3 {
+			if _, err := file.ReadAt(t.Context(), make([]byte, 40_000), 0); err == nil || !strings.Contains(err.Error(), "cache") {
+				t.Errorf("read: %v, want one about the cache", err)
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		if sent := p.uploaded() - before; sent > 1<<20 {
+			t.Errorf("%d bytes were sent for nobody", sent)
+		}
+		readable()
+		readFiles(t, rec.await(t, s.infohash), s.files)
+		l.entries[s.infohash].release()
+	}
+}
+
 // replaceFile opens another file in the place of f, with the flags, until the function is called that it returns.
 func replaceFile(t testing.TB, f *os.File, flags int) (undo func()) {
 	t.Helper()

@@ -159,6 +159,10 @@ func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int
 	if err != nil {
 		return 0, 0, err
 	}
+	if before.Size() != f.geometry.Size { // the states are not of this data
+		freed, err = c.forget(key)
+		return freed, 0, err
+	}
 	doomed, left, edgesFreed := f.choose(enough, ofEdges)
 	if left.have.count() == 0 {
 		freed, err = c.forget(key)
