@@ -96,7 +96,18 @@ func (s *sample) compare(b []byte, off int64) error {
 		return err
 	}
 	if !bytes.Equal(b, want) {
-		return fmt.Errorf("%d bytes at %d are not those of the original", len(b), off)
+		first, last, zeros, differ := len(b), 0, 0, 0
+		for i := range b {
+			if b[i] != want[i] {
+				first, last = min(first, i), i
+				differ++
+				if b[i] == 0 {
+					zeros++
+				}
+			}
+		}
+		return fmt.Errorf("of %d bytes at %d, %d between %d and %d are not those of the original, %d of them zeros",
+			len(b), off, differ, off+int64(first), off+int64(last), zeros)
 	}
 	return nil
 }

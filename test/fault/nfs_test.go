@@ -68,8 +68,21 @@ func (r *reader) close() {
 
 // read reads n bytes. The error is a statusError if the server refuses.
 func (r *reader) read(off int64, n int) ([]byte, error) {
+	if err := r.ask(off, n); err != nil {
+		return nil, err
+	}
+	return r.answer()
+}
+
+// ask sends a READ of n bytes.
+func (r *reader) ask(off int64, n int) error {
 	args := binary.BigEndian.AppendUint64(opaque(nil, r.handle), uint64(off))
-	res, err := r.call(programNFS, procRead3, binary.BigEndian.AppendUint32(args, uint32(n)))
+	return r.send(programNFS, procRead3, binary.BigEndian.AppendUint32(args, uint32(n)))
+}
+
+// answer receives the bytes that were asked for.
+func (r *reader) answer() ([]byte, error) {
+	res, err := r.receive()
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +118,13 @@ func (r *reader) readPatiently(ctx context.Context, off int64, n int) ([]byte, e
 
 // call makes a call of version 3 of a program, and returns what follows the status in the reply.
 func (r *reader) call(program, proc uint32, args []byte) (results, error) {
+	if err := r.send(program, proc, args); err != nil {
+		return nil, err
+	}
+	return r.receive()
+}
+
+func (r *reader) send(program, proc uint32, args []byte) error {
 	r.xid++
 	call := make([]byte, 4, 64+len(args))
 	for _, n := range []uint32{r.xid, 0, 2, program, 3, proc, 0, 0, 0, 0} {
@@ -113,11 +133,13 @@ func (r *reader) call(program, proc uint32, args []byte) (results, error) {
 	call = append(call, args...)
 	binary.BigEndian.PutUint32(call, uint32(len(call)-4)|1<<31)
 	if err := r.conn.SetDeadline(time.Now().Add(callLimit)); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := r.conn.Write(call); err != nil {
-		return nil, err
-	}
+	_, err := r.conn.Write(call)
+	return err
+}
+
+func (r *reader) receive() (results, error) {
 	mark := make([]byte, 4)
 	if _, err := io.ReadFull(r.conn, mark); err != nil {
 		return nil, err

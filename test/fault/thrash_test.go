@@ -4,6 +4,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"shoal/test/appliance"
 	"shoal/test/netns"
@@ -32,7 +35,8 @@ func TestThrash(t *testing.T) {
 	p := startPeer(t, s)
 	a := appliance.Start(t, "SHOAL_ROUTES="+route, "SHOAL_CACHE_LIMIT="+strconv.Itoa(limit), "SHOAL_BT_PEERS="+p.addr)
 	a.Upload(t, route, s.metainfo, 201)
-	ctx := deadline(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(*thrash)*time.Second/4)
+	defer cancel()
 	began := time.Now()
 	stop := watchDisk(cacheDir(a))
 	var fds, memory [2]int64
@@ -60,6 +64,56 @@ func TestThrash(t *testing.T) {
 	if memory[1] > memory[0]*3/2+(64<<20) {
 		t.Errorf("%d bytes of memory after a half, %d after the other", memory[0], memory[1])
 	}
+}
+
+// TestSlowReceiver asks for what is in the cache, and receives it only after that was evicted, and its room was used for other
+// data.
+func TestSlowReceiver(t *testing.T) {
+	netns.Require(t)
+	s := newSample(t, 32<<20, 16<<10)
+	p := startPeer(t, s)
+	a := appliance.Start(t, "SHOAL_ROUTES="+route, "SHOAL_CACHE_LIMIT=4MiB", "SHOAL_BT_PEERS="+p.addr)
+	a.Upload(t, route, s.metainfo, 201)
+	ctx := deadline(t)
+	r, err := open(ctx, a.NFSPort, "/"+route, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	for i := range int64(8) {
+		const n = 1 << 20
+		off := i * 3 * n
+		if _, err := r.readPatiently(ctx, off, n); err != nil {
+			t.Fatal(err)
+		}
+		if err := forgetPages(filesOf(a, s).data); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.ask(off, n); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // until it is on its way
+		if err := readTotal(ctx, a, s, 8<<20); err != nil {
+			t.Error(err)
+		}
+		b, err := r.answer()
+		if err == nil {
+			err = s.compare(b, off)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// forgetPages makes the kernel read a file from the disk again, which it does in parts that may be larger than pieces.
+func forgetPages(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
 }
 
 // readTotal reads n bytes at random.

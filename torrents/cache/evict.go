@@ -164,7 +164,7 @@ type victim struct {
 
 // evictOpen evicts pieces of open torrents.
 func (c *Cache) evictOpen(n need) (int64, error) {
-	list := c.victims(n)
+	list, lent := c.victims(n)
 	var freed int64
 	batches := make(map[*Pieces][]int)
 	for i := range list {
@@ -178,6 +178,9 @@ func (c *Cache) evictOpen(n need) (int64, error) {
 		}
 	}
 	var errs error
+	if lent && freed < n.least {
+		c.tighten()
+	}
 	for p, doomed := range batches {
 		slices.Sort(doomed)
 		if err := p.dropDoomed(doomed); err != nil {
@@ -248,8 +251,8 @@ func (p *Pieces) doomAll() (doomed []int, bytes int64) {
 	return doomed, bytes
 }
 
-// victims lists what may be evicted, what goes first in front.
-func (c *Cache) victims(n need) []victim {
+// victims lists what may be evicted, what goes first in front, and says whether more is lent.
+func (c *Cache) victims(n need) (list []victim, lent bool) {
 	c.mu.Lock()
 	open := make([]*Pieces, 0, len(c.open))
 	for key, p := range c.open {
@@ -262,10 +265,9 @@ func (c *Cache) victims(n need) []victim {
 		share -= t.edges
 	}
 	c.mu.Unlock()
-	var list []victim
 	now := c.tick()
 	for _, p := range open {
-		list = p.victims(list, n, now)
+		list = p.victims(list, n, now, &lent)
 	}
 	byAge := func(a, b victim) int { return cmp.Or(cmp.Compare(a.class, b.class), -cmp.Compare(a.age, b.age)) }
 	slices.SortFunc(list, byAge)
@@ -284,11 +286,11 @@ func (c *Cache) victims(n need) []victim {
 		}
 		return byAge(a, b)
 	})
-	return list
+	return list, lent
 }
 
-// victims appends those of this torrent.
-func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
+// victims appends those of this torrent. lent is set if some are not because they are lent.
+func (p *Pieces) victims(list []victim, n need, now uint32, lent *bool) []victim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isClosed {
@@ -297,6 +299,10 @@ func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
 	for i := range p.slots {
 		s := &p.slots[i]
 		if !s.has(hasRoom) || s.readers > 0 || s.isLeaving() {
+			continue
+		}
+		if p.isLent(s, now) {
+			*lent = true
 			continue
 		}
 		v := victim{pieces: p, piece: i, age: int32(now - s.last), ticket: s.ticket}
@@ -332,7 +338,7 @@ func (p *Pieces) doom(piece int, as class) bool {
 	defer p.mu.Unlock()
 	s := &p.slots[piece]
 	switch {
-	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving():
+	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving(), p.isLent(s, p.cache.tick()):
 		return false
 	case s.now > 0 && as < classWaiting, s.ahead > 0 && as < classAhead:
 		return false

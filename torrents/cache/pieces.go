@@ -84,6 +84,8 @@ type Pieces struct {
 	changes  []int            // pieces whose fetch may have changed, while fetching
 	hashed   map[int]struct{} // hashed, and not evicted until the engine has said whether they are right
 	readErr  error            // the disk did not give back what was to be hashed
+	lent     bool             // since it was opened; at lentAt, in ticks, for the last time
+	lentAt   uint32
 	fetching bool
 	isClosed bool
 	arrived  int64 // bytes written
@@ -263,6 +265,9 @@ func (p *Pieces) Close() error {
 	})
 	p.mu.Lock()
 	t := p.summary()
+	if p.lent {
+		t.retry = time.Now().Add(lendTime)
+	}
 	p.mu.Unlock()
 	if t.have.count() == 0 {
 		err = errors.Join(err, p.closeFiles(), c.removeFiles(p.key))
