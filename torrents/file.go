@@ -114,13 +114,18 @@ func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(erro
 		return nil, 0, nil, false
 	}
 	span := s.meta.span(&f.MetaFile, off, int64(n))
-	if s.damaged.Load() || !s.pieces.Lendable() || !s.pieces.Hold(span) {
+	if s.damaged.Load() || !s.pieces.Hold(span) {
+		f.entry.release()
+		return nil, 0, nil, false
+	}
+	if !s.pieces.Lend() {
+		s.pieces.Release(span)
 		f.entry.release()
 		return nil, 0, nil, false
 	}
 	f.follow(s, off, int64(n), "")
 	return s.pieces.File(), f.Offset + off, func(err error) {
-		s.pieces.Release(span)
+		s.pieces.ReleaseLent(span)
 		f.entry.extentDone(span, err)
 	}, true
 }

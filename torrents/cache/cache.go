@@ -70,7 +70,9 @@ type Cache struct {
 
 	mu          sync.Mutex
 	limit       int64
-	used        int64 // bytes of room taken, and of everything else below dir
+	lendRoom    int64     // how large the cache is at least while it lends
+	tightUntil  time.Time // it does not lend before
+	used        int64     // bytes of room taken, and of everything else below dir
 	space       diskSpace
 	spaceAt     time.Time // when space was measured
 	spaceFailed bool
@@ -116,16 +118,17 @@ const (
 // Open opens the cache in a folder, whatever is in there. The error is one of the disk.
 func Open(opts Options) (*Cache, error) {
 	c := &Cache{
-		dir:     opts.Dir,
-		log:     opts.Logger,
-		start:   time.Now(),
-		kick:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		limit:   opts.Limit,
-		open:    make(map[Key]*Pieces),
-		closed:  make(map[Key]*closedTorrent),
-		tallies: make(map[Key]*Tally),
-		pinned:  make(map[Key]bool),
+		dir:      opts.Dir,
+		log:      opts.Logger,
+		start:    time.Now(),
+		kick:     make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		limit:    opts.Limit,
+		lendRoom: lendRoom,
+		open:     make(map[Key]*Pieces),
+		closed:   make(map[Key]*closedTorrent),
+		tallies:  make(map[Key]*Tally),
+		pinned:   make(map[Key]bool),
 	}
 	for _, key := range opts.Pinned {
 		c.pinned[key] = true
@@ -414,7 +417,12 @@ func (c *Cache) admitFrom(queue *[]request, flag slotFlags) {
 }
 
 // tick is the time in units of 10 ms, as slots keep it. It wraps after 497 days, which comparing allows for.
-func (c *Cache) tick() uint32 { return uint32(time.Since(c.start) / (10 * time.Millisecond)) }
+func (c *Cache) tick() uint32 { return uint32(time.Since(c.start) / tickTime) }
+
+const tickTime = 10 * time.Millisecond
+
+// pageSize is that of the kernel.
+var pageSize = os.Getpagesize()
 
 // isFull says whether err is that of a disk that has no room.
 func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -17,7 +17,7 @@ type closedTorrent struct {
 	have    *bitset   // pieces; nil while nobody has looked
 	room    int64     // bytes of all of them; known with have
 	edges   int64     // bytes of those of them that are heads and tails; known with have
-	retry   time.Time // evicting it failed, and is not tried before
+	retry   time.Time // evicting is not tried before: it failed, or what is there was lent
 }
 
 // note adds a piece that is there.

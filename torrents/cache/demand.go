@@ -188,7 +188,10 @@ func (p *Pieces) fetch(on bool) {
 		p.forgetHash(i)
 	}
 	for i := range p.slots {
-		p.slots[i].clear(changed | recheck | torn)
+		p.slots[i].clear(changed | recheck)
+		if on { // one that is about to leave may still hash what it believes to have, and blame peers for it
+			p.slots[i].clear(torn)
+		}
 		p.slots[i].written = 0
 		if p.slots[i].fetch() != None {
 			p.change(i, 0)

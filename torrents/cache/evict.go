@@ -164,7 +164,7 @@ type victim struct {
 
 // evictOpen evicts pieces of open torrents.
 func (c *Cache) evictOpen(n need) (int64, error) {
-	list := c.victims(n)
+	list, lent := c.victims(n)
 	var freed int64
 	batches := make(map[*Pieces][]int)
 	for i := range list {
@@ -178,9 +178,12 @@ func (c *Cache) evictOpen(n need) (int64, error) {
 		}
 	}
 	var errs error
+	if lent && freed < n.least {
+		c.tighten()
+	}
 	for p, doomed := range batches {
 		slices.Sort(doomed)
-		if err := p.evict(doomed); err != nil {
+		if err := p.dropDoomed(doomed); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", p.key, err))
 		}
 	}
@@ -211,7 +214,7 @@ func (c *Cache) evictWhole(n need) (freed int64, errs error) {
 			continue
 		}
 		freed += bytes
-		if err := p.evict(doomed); err != nil {
+		if err := p.dropDoomed(doomed); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", p.key, err))
 		}
 	}
@@ -248,29 +251,8 @@ func (p *Pieces) doomAll() (doomed []int, bytes int64) {
 	return doomed, bytes
 }
 
-// evict frees a sorted list of pieces that are doomed. It needs c.evicting.
-func (p *Pieces) evict(doomed []int) error {
-	c := p.cache
-	err := p.drop(doomed)
-	c.mu.Lock()
-	p.mu.Lock()
-	for _, i := range doomed {
-		p.settle(i, err == nil)
-	}
-	p.mu.Unlock()
-	c.mu.Unlock()
-	if err == nil {
-		err = p.punchShared(doomed)
-	}
-	p.measure()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.admit()
-	return err
-}
-
-// victims lists what may be evicted, what goes first in front.
-func (c *Cache) victims(n need) []victim {
+// victims lists what may be evicted, what goes first in front, and says whether more is lent.
+func (c *Cache) victims(n need) (list []victim, lent bool) {
 	c.mu.Lock()
 	open := make([]*Pieces, 0, len(c.open))
 	for key, p := range c.open {
@@ -283,10 +265,9 @@ func (c *Cache) victims(n need) []victim {
 		share -= t.edges
 	}
 	c.mu.Unlock()
-	var list []victim
 	now := c.tick()
 	for _, p := range open {
-		list = p.victims(list, n, now)
+		list = p.victims(list, n, now, &lent)
 	}
 	byAge := func(a, b victim) int { return cmp.Or(cmp.Compare(a.class, b.class), -cmp.Compare(a.age, b.age)) }
 	slices.SortFunc(list, byAge)
@@ -305,11 +286,11 @@ func (c *Cache) victims(n need) []victim {
 		}
 		return byAge(a, b)
 	})
-	return list
+	return list, lent
 }
 
-// victims appends those of this torrent.
-func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
+// victims appends those of this torrent. lent is set if some are not because they are lent.
+func (p *Pieces) victims(list []victim, n need, now uint32, lent *bool) []victim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isClosed {
@@ -318,6 +299,10 @@ func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
 	for i := range p.slots {
 		s := &p.slots[i]
 		if !s.has(hasRoom) || s.readers > 0 || s.isLeaving() {
+			continue
+		}
+		if p.isLent(s, now) {
+			*lent = true
 			continue
 		}
 		v := victim{pieces: p, piece: i, age: int32(now - s.last), ticket: s.ticket}
@@ -353,7 +338,7 @@ func (p *Pieces) doom(piece int, as class) bool {
 	defer p.mu.Unlock()
 	s := &p.slots[piece]
 	switch {
-	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving():
+	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving(), p.isLent(s, p.cache.tick()):
 		return false
 	case s.now > 0 && as < classWaiting, s.ahead > 0 && as < classAhead:
 		return false
@@ -425,25 +410,45 @@ func (p *Pieces) Evict(span Span) (freed int64, err error) {
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
 	var doomed []int
-	if c.noHoles.Load() {
-		if span.Len() == len(p.slots) {
-			doomed, freed = p.doomAll()
-		}
-	} else {
+	switch {
+	case !c.noHoles.Load():
 		for i := span.First; i <= span.Last; i++ {
 			if p.doom(i, classFree) {
 				doomed = append(doomed, i)
 				freed += p.cost(i)
 			}
 		}
+	case span.Len() == len(p.slots):
+		doomed, freed = p.doomAll()
 	}
-	if len(doomed) == 0 {
-		return 0, nil
-	}
-	if err := p.evict(doomed); err != nil {
+	if err := p.dropDoomed(doomed); err != nil {
 		return 0, err
 	}
 	return freed, nil
+}
+
+// dropDoomed frees pieces that are doomed. The list is sorted. It needs c.evicting.
+func (p *Pieces) dropDoomed(doomed []int) error {
+	if len(doomed) == 0 {
+		return nil
+	}
+	c := p.cache
+	err := p.drop(doomed)
+	c.mu.Lock()
+	p.mu.Lock()
+	for _, i := range doomed {
+		p.settle(i, err == nil)
+	}
+	p.mu.Unlock()
+	c.mu.Unlock()
+	if err == nil {
+		err = p.punchShared(doomed)
+	}
+	p.measure()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.admit()
+	return err
 }
 
 // spans returns the runs in a sorted list of pieces.

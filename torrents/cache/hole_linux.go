@@ -18,13 +18,6 @@ func punchHole(f *os.File, off, n int64) error {
 	}
 }
 
-// readSinglePages keeps the kernel from reading a file into groups of pages (large folios). Of a group that reaches beyond a hole
-// that is punched, the kernel fills the part within with zeros, though these pages may be on their way to a client: sendfile(2)
-// queues the pages themselves. Single pages it only takes out of its cache. Writing makes no groups larger than what is written.
-func readSinglePages(f *os.File) error {
-	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM)
-}
-
 // allocated returns how many bytes a file takes on disk.
 func allocated(info os.FileInfo) int64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,21 +14,48 @@ import (
 // TestLend gives pages of the file away, as a READ does, and evicts what they hold before anybody has received them. The kernel has
 // read them from the disk, which it does in groups of pages, or has them still as they were written.
 func TestLend(t *testing.T) {
-	for _, pieceLength := range []int64{16 << 10, 20 << 10, 256 << 10} {
-		for _, fromDisk := range []bool{false, true} {
-			g := Geometry{PieceLength: pieceLength, Pieces: int(2<<20/pieceLength) + 1, Size: 2<<20/pieceLength*pieceLength + 5000}
-			c := openCache(t, t.TempDir(), 1<<30)
-			p := mustOpen(t, c, keyOf(0), g)
+	g := Geometry{PieceLength: groupSize, Pieces: 5, Size: 4*groupSize + 100_000}
+	c := openCache(t, t.TempDir(), 1<<30)
+	p := mustOpen(t, c, keyOf(0), g)
+	fill(t, p, Span{0, g.Pieces - 1})
+	if !p.Lend() {
+		t.Skip("groups of pages are larger here")
+	}
+	for _, fromDisk := range []bool{false, true} {
+		for parity := range 2 {
+			lend(t, p, parity, fromDisk)
 			fill(t, p, Span{0, g.Pieces - 1})
-			if !p.Lendable() {
-				t.Skip("pages are larger than pieces here")
-			}
-			for parity := range 2 {
-				lend(t, p, parity, fromDisk)
-				fill(t, p, Span{0, g.Pieces - 1})
-			}
 		}
 	}
+}
+
+// TestLendSmallPieces has pieces that may be parts of groups of pages: they stay for a while, and while that is in the way, and in
+// small caches, nothing is lent.
+func TestLendSmallPieces(t *testing.T) {
+	c := openCache(t, t.TempDir(), lendRoom)
+	p := mustOpen(t, c, keyOf(0), ten)
+	fill(t, p, Span{0, 9})
+	c.SetLimit(lendRoom - 1)
+	if p.Lend() {
+		t.Error("a small cache lends")
+	}
+	c.lendRoom = tenCost
+	some := Span{2, 4}
+	if !p.Hold(some) || !p.Lend() {
+		t.Fatal("a large cache does not lend")
+	}
+	began := time.Now()
+	p.ReleaseLent(some)
+	c.SetLimit(1)
+	await(t, "lent pieces go", func() bool { return p.State(3) == Missing })
+	if took := time.Since(began); took < lendTime-tickTime {
+		t.Errorf("lent pieces were evicted after %v, want %v", took, lendTime)
+	}
+	c.SetLimit(lendRoom)
+	if p.Lend() {
+		t.Error("lending was in the way, and goes on")
+	}
+	checkAccount(t, c)
 }
 
 // lend is one round of TestLend, in which every second piece is evicted.
@@ -43,9 +71,9 @@ func lend(t *testing.T, p *Pieces, parity int, fromDisk bool) {
 		t.Fatal("the pieces are not there")
 	}
 	to, from := connected(t)
-	sent, err := sendFile(from, int(data.Fd()), p.Size)
+	sent, err := sendFile(from, int(data.Fd()), groupSize+groupSize/2)
 	p.Release(all)
-	if err != nil || sent < p.Size/4 {
+	if err != nil || sent < 1<<20 {
 		t.Fatalf("%d bytes were sent, %v", sent, err)
 	}
 	var doomed []int
@@ -55,7 +83,7 @@ func lend(t *testing.T, p *Pieces, parity int, fromDisk bool) {
 		}
 	}
 	p.cache.evicting.Lock()
-	err = p.evict(doomed)
+	err = p.dropDoomed(doomed)
 	p.cache.evicting.Unlock()
 	if err != nil || len(doomed) < p.Len()/2 {
 		t.Fatalf("%d pieces were evicted, %v", len(doomed), err)

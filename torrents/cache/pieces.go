@@ -84,6 +84,8 @@ type Pieces struct {
 	changes  []int            // pieces whose fetch may have changed, while fetching
 	hashed   map[int]struct{} // hashed, and not evicted until the engine has said whether they are right
 	readErr  error            // the disk did not give back what was to be hashed
+	lent     bool             // since it was opened; at lentAt, in ticks, for the last time
+	lentAt   uint32
 	fetching bool
 	isClosed bool
 	arrived  int64 // bytes written
@@ -149,9 +151,6 @@ func (p *Pieces) openFiles() error {
 		return errors.Join(err, data.Close())
 	}
 	p.data, p.states = data, &statesFile{file: states}
-	if err := readSinglePages(data); err != nil {
-		p.cache.log.Warn("the cache's disk cannot be told how it is read", "err", err)
-	}
 	return nil
 }
 
@@ -266,6 +265,9 @@ func (p *Pieces) Close() error {
 	})
 	p.mu.Lock()
 	t := p.summary()
+	if p.lent {
+		t.retry = time.Now().Add(lendTime)
+	}
 	p.mu.Unlock()
 	if t.have.count() == 0 {
 		err = errors.Join(err, p.closeFiles(), c.removeFiles(p.key))
@@ -360,10 +362,6 @@ func (p *Pieces) summary() *closedTorrent {
 
 // File returns the file with the torrent's bytes in its own order. What is in there of a piece may be used while it is held.
 func (p *Pieces) File() *os.File { return p.data }
-
-// Lendable says whether pages of the file that hold pieces may be given away, as sendfile(2) does, which goes on using them after
-// Release. Freeing a piece leaves such pages as they are, unless they hold a part of another one.
-func (p *Pieces) Lendable() bool { return p.PieceLength%int64(max(blockSize, os.Getpagesize())) == 0 }
 
 // Ready says whether all the pieces are present.
 func (p *Pieces) Ready(span Span) bool {
