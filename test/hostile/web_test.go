@@ -34,7 +34,7 @@ http {
 	server {
 		listen %[2]s;
 		location /good/ { alias %[3]s/; }
-		location /slow/ { alias %[3]s/; limit_rate 400k; }
+		location /slow/ { alias %[3]s/; limit_rate 1500k; }
 		location /norange/ { alias %[3]s/; max_ranges 0; }
 		location /short/ { alias %[3]s/short/; }
 		location /lost/ { return 404; }
