@@ -84,6 +84,7 @@ func (s *server) routes() *mux.Router {
 	s.registerTorrents(api)
 	s.registerLimits(api)
 	s.registerSwarm(api)
+	s.registerPrefetch(api)
 	s.registerClients(api)
 	s.registerWatch(api)
 	return site

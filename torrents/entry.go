@@ -80,6 +80,7 @@ func (e *entry) use() (*session, error) {
 	s := &session{
 		meta: meta, pieces: p,
 		streams:  make(map[int]*streams),
+		stop:     make(chan struct{}),
 		patience: patience{after: e.lib.opts.ReadGiveUp},
 	}
 	e.mu.Lock()
@@ -142,6 +143,13 @@ func (e *entry) readFailed(err error) error {
 	return err
 }
 
+// readWorks takes back what readFailed noted.
+func (e *entry) readWorks() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.readError = ""
+}
+
 // cacheFailed notes that the cache could not be read, and returns the error for that.
 func (e *entry) cacheFailed(s *session, err error) error {
 	s.damaged.Store(true)
@@ -153,7 +161,7 @@ func (e *entry) cacheFailed(s *session, err error) error {
 
 // extentDone ends the use of the session by whoever has sent a part of its cache. err is what he met: it
 // may be about the cache, or about where he sent it.
-func (e *entry) extentDone(err error) {
+func (e *entry) extentDone(span cache.Span, err error) {
 	defer e.release()
 	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EIO) {
 		return
@@ -162,6 +170,7 @@ func (e *entry) extentDone(err error) {
 	s := e.session
 	e.mu.Unlock()
 	if s != nil {
+		s.pieces.Distrust(span)
 		_ = e.cacheFailed(s, err) // noted and logged; whoever reads this next is told
 	}
 }
@@ -263,9 +272,7 @@ func (e *entry) join(s *session) (*member, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	e.recovered()
-	s.mu.Lock()
-	s.member = m
-	s.mu.Unlock()
+	s.entered(m, e.lib.swarm.opts.Seed)
 	return m, nil
 }
 
@@ -277,7 +284,7 @@ func (e *entry) fits(m *Metainfo) error {
 
 // checkFits is entry.fits for a torrent with these pieces.
 func (l *Library) checkFits(g *cache.Geometry) error {
-	least, limit := g.Least(maxHold), l.cache.Limit()
+	least, limit := l.cache.Least(g, maxHold), l.cache.Limit()
 	if least <= limit {
 		return nil
 	}

@@ -97,6 +97,7 @@ func (f *File) readPart(ctx context.Context, p []byte, off int64) (int, error) {
 	defer release()
 	n, err := s.pieces.File().ReadAt(p, f.Offset+off)
 	if err != nil {
+		s.pieces.Distrust(s.meta.span(&f.MetaFile, off, int64(len(p))))
 		err = f.entry.cacheFailed(s, err)
 	}
 	return n, err
@@ -117,10 +118,15 @@ func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(erro
 		f.entry.release()
 		return nil, 0, nil, false
 	}
+	if !s.pieces.Lend() {
+		s.pieces.Release(span)
+		f.entry.release()
+		return nil, 0, nil, false
+	}
 	f.follow(s, off, int64(n), "")
 	return s.pieces.File(), f.Offset + off, func(err error) {
-		s.pieces.Release(span)
-		f.entry.extentDone(err)
+		s.pieces.ReleaseLent(span)
+		f.entry.extentDone(span, err)
 	}, true
 }
 
@@ -160,6 +166,7 @@ func (f *File) await(ctx context.Context, s *session, off, n int64, reader strin
 	release, err = f.entry.wait(ctx, s, m, span)
 	switch {
 	case err == nil:
+		f.entry.readWorks()
 		return release, nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		s.gone(&f.MetaFile, reader)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -450,6 +451,7 @@ func TestKilledWhileFetching(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pieces.Fetch(true)
 	pieces.Want(cache.Span{First: 0, Last: 4}, cache.Now, 1, 0)
 	for i := range 5 {
 		piece := slices.Clone(s.files["x"][i<<14 : (i+1)<<14])
@@ -457,6 +459,9 @@ func TestKilledWhileFetching(t *testing.T) {
 			piece[100] ^= 1
 		}
 		if _, err := pieces.WriteAt(i, piece, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pieces.Hash(i, io.Discard, 16<<10); err != nil {
 			t.Fatal(err)
 		}
 		if err := pieces.Verified(i); err != nil {

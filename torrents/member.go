@@ -21,11 +21,12 @@ type member struct {
 
 	// pieces is where its data is; nil for a magnet. What is wanted of them is told to the engine by a goroutine of its own, as
 	// the engine may be busy with any torrent.
-	pieces  *cache.Pieces
-	unsure  *atomic.Int64 // see pipeline.kick
-	renew   chan struct{} // of capacity 1: see nudge
-	stop    chan struct{} // ends telling
-	telling sync.WaitGroup
+	pieces   *cache.Pieces
+	unsure   *atomic.Int64 // see pipeline.kick
+	progress *progress     // nil for a magnet
+	renew    chan struct{} // of capacity 1: see nudge
+	stop     chan struct{} // ends telling
+	telling  sync.WaitGroup
 
 	broken    chan struct{} // closed when the cache cannot be written
 	breakOnce sync.Once
@@ -42,7 +43,9 @@ type member struct {
 	nextOffer     time.Time // of the fixed peers
 	offerPause    time.Duration
 	lastSample    time.Time
-	received      time.Time // when useful data came last
+	received      time.Time // when data came last that was of use
+	gained        int64     // useful bytes so far, less those that were wrong: the most there were
+	verified      int64     // pieces, as of the last sample
 	down, up      float64   // bytes per second
 	read, written int64     // useful bytes so far, as of the last sample
 	active, seeds int       // connected peers, and those who have everything
@@ -144,7 +147,8 @@ func (m *member) sample(now time.Time, stats *torrent.TorrentStats) (stalled boo
 	defer m.mu.Unlock()
 	if took := now.Sub(m.lastSample).Seconds(); took > 0 {
 		read, written := stats.BytesReadUsefulData.Int64(), stats.BytesWrittenData.Int64()
-		if stalled = read == m.read; !stalled {
+		stalled = read == m.read
+		if m.gain(read) {
 			m.received = now
 		}
 		m.down += rateWeight * (float64(read-m.read)/took - m.down)
@@ -160,6 +164,21 @@ func (m *member) sample(now time.Time, stats *torrent.TorrentStats) (stalled boo
 	}
 	m.peerRates.forget(now)
 	return stalled
+}
+
+// gain says whether data came since the last sample that was of use: what turns out to be wrong is not, however often it is
+// fetched again. read is how many bytes came so far. It needs m.mu.
+func (m *member) gain(read int64) bool {
+	var verified int64
+	if m.progress != nil {
+		verified = m.progress.verified.Load()
+		read -= m.progress.wasted.Load()
+	}
+	if verified == m.verified && read <= m.gained {
+		return false
+	}
+	m.verified, m.gained = verified, read
+	return true
 }
 
 // findPeers offers the fixed peers again, and looks for others in the DHT, when it is time.

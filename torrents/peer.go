@@ -74,7 +74,7 @@ func (l *Library) Peers(ih Infohash) ([]Peer, error) {
 		p := Peer{
 			Addr: c.RemoteAddr.String(), Client: clientName(c), Found: foundBy(c.Discovery),
 			Transport: transport(c.Network), Encrypted: isEncrypted(c.String()),
-			Flags: l.swarm.flags(c, pieces, wanted), Progress: progress(stats.RemotePieceCount, pieces),
+			Flags: l.swarm.flags(c, pieces, wanted), Progress: shareOf(stats.RemotePieceCount, pieces),
 		}
 		m.measure(&p, &c.Peer, &stats, now)
 		list = append(list, p)
@@ -83,7 +83,7 @@ func (l *Library) Peers(ih Infohash) ([]Peer, error) {
 		stats := c.Stats()
 		p := Peer{
 			Found: FoundWebSeed, Transport: "HTTP", Flags: []PeerFlag{FlagSeed},
-			Progress: progress(stats.RemotePieceCount, pieces),
+			Progress: shareOf(stats.RemotePieceCount, pieces),
 		}
 		if c.RemoteAddr != nil {
 			p.Addr = cleanText(c.RemoteAddr.String(), maxTrackerURL)
@@ -170,7 +170,7 @@ func (s *swarm) flags(c *torrent.PeerConn, pieces int, wanted []int) []PeerFlag 
 	return flags
 }
 
-func progress(has, pieces int) float64 {
+func shareOf(has, pieces int) float64 {
 	if pieces == 0 {
 		return 0
 	}

@@ -32,16 +32,17 @@ type pipeline struct {
 	// the most; see kick.
 	pending, limit int64
 
-	lead    time.Duration // how much time's worth of data to have under way; see probe
-	probing bool          // lead was raised a moment ago
-	before  float64       // the rate before that
-	retry   time.Time     // when to raise it again at the earliest
-	rates   [10]float64   // measured last, in bytes per second
-	count   int           // of rates measured
-	looked  time.Time
-	arrived int64 // bytes, when it was measured last
-	seen    int64 // bytes, at the last step
-	beat    int64 // bytes, at the last beat
+	lead     time.Duration // how much time's worth of data to have under way; see probe
+	probing  bool          // lead was raised a moment ago
+	before   float64       // the rate before that
+	lastLead time.Duration // and lead
+	retry    time.Time     // when to raise it again at the earliest
+	rates    [10]float64   // measured last, in bytes per second
+	count    int           // of rates measured
+	looked   time.Time
+	arrived  int64 // bytes, when it was measured last
+	seen     int64 // bytes, at the last step
+	beat     int64 // bytes, at the last beat
 }
 
 // wish is how a piece is wanted.
@@ -116,8 +117,22 @@ func (l *pipeline) look() {
 	l.beat = total
 }
 
-// take notes what has changed.
+// takeBack takes back all that peers were asked for. The engine would not, and they would send it to the last byte.
+func (l *pipeline) takeBack() {
+	if l.m.isBroken() {
+		return
+	}
+	l.m.t.DisallowDataDownload()
+	l.m.t.AllowDataDownload()
+	if l.m.isBroken() {
+		l.m.t.DisallowDataDownload() // meanwhile
+	}
+	l.pending = 0
+}
+
+// take notes what has changed. When everybody has gone who waited, nothing more is to come.
 func (l *pipeline) take() {
+	withdrawn := false
 	for _, c := range l.m.pieces.Changes() {
 		if c.Recheck {
 			l.m.t.Piece(c.Piece).UpdateCompletion()
@@ -130,7 +145,11 @@ func (l *pipeline) take() {
 		}
 		if u, ok := l.told[c.Piece]; ok && u != c.Urgency {
 			l.tell(c.Piece, c.Urgency)
+			withdrawn = withdrawn || c.Urgency == cache.None && l.m.pieces.State(c.Piece) == cache.Missing
 		}
+	}
+	if withdrawn && len(l.wanted) == 0 {
+		l.takeBack()
 	}
 }
 
@@ -270,24 +289,26 @@ func (l *pipeline) measure(total int64) {
 		l.probing = false
 		return
 	}
-	best := l.rate()
 	l.rates[l.count%len(l.rates)] = rate
 	l.count++
-	l.probe(now, rate, best)
+	l.probe(now)
 }
 
 // probe finds out whether more under way makes a single peer faster, as it does when it is far away.
-func (l *pipeline) probe(now time.Time, rate, best float64) {
+func (l *pipeline) probe(now time.Time) {
+	best := l.rate()
 	switch {
-	case l.probing && l.count%probeEvery != 0:
-	case l.probing && rate < l.before*1.15:
-		l.lead = max(minTime, l.lead/2)
+	case best == 0 || l.count%probeEvery != 0:
+	case l.probing && best < l.before*1.15:
+		l.lead = l.lastLead
 		l.probing, l.retry = false, now.Add(probePause)
 	case len(l.told) == len(l.wanted) || now.Before(l.retry) || l.lead >= maxTime:
 		l.probing = false // all that is wanted is under way
-	case l.count%probeEvery == 0:
-		l.probing, l.before = true, max(rate, best)
-		l.lead *= 2
+	default:
+		// Twice as much as now, which may be more than the rate asks for.
+		twice := time.Duration(float64(2*l.target()) / best * float64(time.Second))
+		l.probing, l.before, l.lastLead = true, best, l.lead
+		l.lead = min(maxTime, max(2*l.lead, twice))
 	}
 }
 

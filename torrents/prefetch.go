@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func (l *Library) Prefetch(ih Infohash, path string) error {
 		return ErrClosed
 	}
 	l.workers.Go(func() {
-		if err := e.prefetch(spans); err != nil {
+		if err := e.prefetch(spans); err != nil && !errors.Is(err, ErrPaused) {
 			_ = e.readFailed(fmt.Errorf("prefetch: %w", err)) // logged there
 		}
 	})

@@ -19,8 +19,13 @@ type session struct {
 	// damaged says that the cache could not be read where it should have been.
 	damaged atomic.Bool
 
+	// checking hashes what an earlier run has left while the torrent is in the swarm; see checkAll.
+	checking sync.WaitGroup
+	stop     chan struct{} // ends checking
+
 	mu      sync.Mutex
 	member  *member          // nil until a piece had to be fetched
+	checks  bool             // checking has begun
 	streams map[int]*streams // by place of the file in the metainfo
 }
 
@@ -30,7 +35,42 @@ func (s *session) joined() *member {
 	return s.member
 }
 
+// entered notes the torrent's place in the swarm. With seed, what an earlier run has left is hashed from now on, as peers
+// can have only what is known to be right.
+func (s *session) entered(m *member, seed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.member = m
+	if seed && !s.checks {
+		s.checks = true
+		s.checking.Go(s.checkAll)
+	}
+}
+
+// checkShare is the part of the time that checkAll leaves the disk to others.
+const checkShare = 4
+
+// checkAll hashes what an earlier run has left, one piece at a time, and rests in between. It ends with the session.
+func (s *session) checkAll() {
+	for piece := range s.pieces.Len() {
+		if s.pieces.State(piece) != cache.Suspect {
+			continue
+		}
+		begin := time.Now()
+		if err := s.pieces.Check(context.Background(), cache.Span{First: piece, Last: piece}); err != nil {
+			return // whoever reads the piece is told
+		}
+		select {
+		case <-s.stop:
+			return
+		case <-time.After(checkShare * time.Since(begin)):
+		}
+	}
+}
+
 func (s *session) close() error {
+	close(s.stop)
+	s.checking.Wait()
 	if m := s.joined(); m != nil {
 		m.leave()
 	}
@@ -52,9 +92,9 @@ func (s *session) advance(f *MetaFile, off, n int64, reader string) {
 		s.hold(other, cache.Span{First: 0, Last: -1})
 	}
 	if reader != "" {
-		st.reader = reader
+		st.waits(reader)
 		if st.reads == 1 {
-			s.pause(l, st)
+			s.pause(l, st, reader)
 		}
 	}
 	if s.member == nil {
@@ -64,11 +104,11 @@ func (s *session) advance(f *MetaFile, off, n int64, reader string) {
 	s.hold(st, s.meta.span(f, st.end, min(st.window, f.Size-st.end)))
 }
 
-// pause lets go of what a reader's other streams of a file want ahead: he has gone on elsewhere, and waits for that. Should he come
-// back, they go on. It needs s.mu.
-func (s *session) pause(l *streams, at *stream) {
+// pause lets go of what those other streams of a file want ahead that are the reader's alone: he has gone on elsewhere, and waits
+// for that. Should he come back, they go on. It needs s.mu.
+func (s *session) pause(l *streams, at *stream, reader string) {
 	for _, other := range l.list {
-		if other != at && other.reader == at.reader {
+		if other != at && len(other.readers) == 1 && other.readers[0] == reader {
 			s.hold(other, cache.Span{First: 0, Last: -1})
 		}
 	}
@@ -131,6 +171,10 @@ func (e *entry) wait(ctx context.Context, s *session, m *member, span cache.Span
 	check := time.NewTicker(s.patience.interval())
 	defer check.Stop()
 	for !s.pieces.Hold(span) {
+		// What could not be read, or not be evicted, is to be checked again.
+		if err := s.pieces.Check(ctx, span); err != nil {
+			return nil, err
+		}
 		piece := s.missing(span)
 		select {
 		case <-s.pieces.Done(piece):

@@ -80,6 +80,9 @@ func (e *entry) look(route string) Torrent {
 	default:
 		t.State = StateIdle
 	}
+	if t.State == StateActive || t.State == StateIdle {
+		t.Reason = e.readError
+	}
 	return t
 }
 

@@ -23,7 +23,14 @@ func (noStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (st
 type cacheStorage struct {
 	p *cache.Pieces
 	// unsure is the piece, plus one, that the client is told nothing is known of; see pipeline.kick.
-	unsure *atomic.Int64
+	unsure   *atomic.Int64
+	progress *progress
+}
+
+// progress counts what became of the data that came.
+type progress struct {
+	verified atomic.Int64 // pieces
+	wasted   atomic.Int64 // bytes of pieces that had the wrong hash, or were not kept
 }
 
 func (s cacheStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
@@ -51,9 +58,18 @@ func (c cachePiece) WriteAt(b []byte, off int64) (int, error) { return c.p.Write
 // WriteTo is for hashing.
 func (c cachePiece) WriteTo(w io.Writer) (int64, error) { return c.p.Hash(c.index, w, c.length) }
 
-func (c cachePiece) MarkComplete() error { return c.p.Verified(c.index) }
+func (c cachePiece) MarkComplete() error {
+	if err := c.p.Verified(c.index); err != nil {
+		return err
+	}
+	if c.p.State(c.index) == cache.Present {
+		c.progress.verified.Add(1)
+	}
+	return nil
+}
 
 func (c cachePiece) MarkNotComplete() error {
+	c.progress.wasted.Add(c.length)
 	c.p.Reset(c.index)
 	return nil
 }

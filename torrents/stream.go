@@ -32,15 +32,32 @@ type streams struct {
 
 // stream is a part of a file that was read without a gap.
 type stream struct {
-	reader     string // who waited for it last; empty if nobody had to
-	start, end int64  // in the file, in bytes
+	readers    []string // who waited for it, the last of them at the end
+	start, end int64    // in the file, in bytes
 	reads      int
 	window     int64      // how far to read ahead, in bytes
 	held       cache.Span // pieces that are wanted ahead
 	last       time.Time
 }
 
-func (s *stream) touches(off, n int64) bool { return off <= s.end && off+n >= s.start }
+// touches says whether a read is one of the stream's: READs overtake one another, as far as there is a window.
+func (s *stream) touches(off, n int64) bool { return off <= s.end+s.window && off+n >= s.start }
+
+// maxStreamReaders is how many readers of a stream are remembered.
+const maxStreamReaders = 8
+
+// waits notes who waits for the stream.
+func (s *stream) waits(reader string) {
+	s.readers = append(slices.DeleteFunc(s.readers, func(r string) bool { return r == reader }), reader)
+	s.readers = s.readers[max(0, len(s.readers)-maxStreamReaders):]
+}
+
+// leave forgets a reader, and says whether the stream was his and is nobody's now.
+func (s *stream) leave(reader string) bool {
+	before := len(s.readers)
+	s.readers = slices.DeleteFunc(s.readers, func(r string) bool { return r == reader })
+	return before > 0 && len(s.readers) == 0
+}
 
 // read takes a read of n bytes at off, and returns the stream that it belongs to, and those that are given up for it.
 func (l *streams) read(off, n, pieceLength int64, now time.Time) (s *stream, ended []*stream) {
@@ -62,6 +79,7 @@ func (l *streams) read(off, n, pieceLength int64, now time.Time) (s *stream, end
 		if other != s {
 			s.start, s.end = min(s.start, other.start), max(s.end, other.end)
 			s.reads += other.reads
+			s.readers = append(other.readers, s.readers...)
 			ended = append(ended, other)
 		}
 	}
@@ -97,9 +115,9 @@ func (l *streams) idle(before time.Time) []*stream {
 	return l.take(func(s *stream) bool { return s.last.Before(before) })
 }
 
-// of takes away those of a reader.
+// of takes away those of a reader that nobody else reads.
 func (l *streams) of(reader string) []*stream {
-	return l.take(func(s *stream) bool { return s.reader == reader })
+	return l.take(func(s *stream) bool { return s.leave(reader) })
 }
 
 func (l *streams) take(which func(*stream) bool) (taken []*stream) {

@@ -83,6 +83,7 @@ type swarm struct {
 	log  *slog.Logger
 
 	background sync.WaitGroup
+	floods     floods
 
 	cfg         *torrent.ClientConfig // of client
 	observer    *observer
@@ -115,6 +116,22 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 		cfg.IPBlocklist = block
 	}
 	heard := observe(cfg)
+	s := &swarm{
+		cfg:      cfg,
+		observer: heard,
+		limits:   limits,
+		log:      log,
+		opts:     opts,
+		cutOff:   out.uplink.Problem() != "",
+		members:  make(map[Infohash]*member),
+		been:     make(map[Infohash]struct{}),
+		peers:    newFixedPeers(opts.Peers),
+		out:      out,
+
+		extraTrackers: extra,
+		reannounces:   make(chan struct{}, maxReannounces),
+	}
+	s.floods.guard(cfg)
 	client, err := torrent.NewClient(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		// Fewer peers find us on a port that nobody forwards. That is no reason to serve nothing.
@@ -129,25 +146,10 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 	}
 	attach(client, out.uplink, &opts)
 	ctx, stop := context.WithCancel(context.Background())
-	s := &swarm{
-		client:   client,
-		cfg:      cfg,
-		observer: heard,
-		limits:   limits,
-		log:      log,
-		opts:     opts,
-		cutOff:   out.uplink.Problem() != "",
-		stop:     stop,
-		members:  make(map[Infohash]*member),
-		been:     make(map[Infohash]struct{}),
-		peers:    newFixedPeers(opts.Peers),
-		out:      out,
-
-		extraTrackers: extra,
-		reannounces:   make(chan struct{}, maxReannounces),
-	}
+	s.client, s.stop = client, stop
 	heard.swarm.Store(s)
 	s.background.Go(func() { s.run(ctx) })
+	s.background.Go(func() { s.floods.run(ctx) })
 	if opts.Proxy == "" {
 		s.background.Go(func() { s.peers.run(ctx, out.uplink.Resolver(), log) })
 	} else if len(s.peers.names) > 0 {
@@ -162,7 +164,8 @@ func newSwarm(opts SwarmOptions, out *outgoing, block *blocked, log *slog.Logger
 func peerInfos(addrs []string) []torrent.PeerInfo {
 	infos := make([]torrent.PeerInfo, len(addrs))
 	for i, addr := range addrs {
-		infos[i] = torrent.PeerInfo{Addr: torrent.StringAddr(addr), Source: torrent.PeerSourceDirect, Trusted: true}
+		// Not Trusted: the engine never bans those, and would fetch wrong data of them for ever.
+		infos[i] = torrent.PeerInfo{Addr: torrent.StringAddr(addr), Source: torrent.PeerSourceDirect}
 	}
 	return infos
 }
@@ -183,6 +186,7 @@ func (s *swarm) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
+			s.floods.look(now)
 			s.followUplink() //nolint:contextcheck // announces end with the torrent's time in the swarm
 			for _, m := range s.list() {
 				m.look(now) //nolint:contextcheck // the same
@@ -236,9 +240,9 @@ func (s *swarm) add(ih Infohash, opts torrent.AddTorrentOpts, private bool) (*me
 
 // join makes a torrent a member whose data is in p, with more sources than its metainfo names. It does not wait for peers.
 func (s *swarm) join(meta *Metainfo, more sources, p *cache.Pieces) (*member, error) {
-	unsure := new(atomic.Int64)
+	unsure, progress := new(atomic.Int64), &progress{}
 	opts := torrent.AddTorrentOpts{
-		Storage:     cacheStorage{p, unsure},
+		Storage:     cacheStorage{p, unsure, progress},
 		InfoBytes:   meta.raw.InfoBytes,
 		PieceLayers: meta.raw.PieceLayers,
 	}
@@ -257,7 +261,7 @@ func (s *swarm) join(meta *Metainfo, more sources, p *cache.Pieces) (*member, er
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.pieces, m.unsure = p, unsure
+	m.pieces, m.unsure, m.progress = p, unsure, progress
 	p.Fetch(true)
 	m.telling.Go(newPipeline(m).run)
 	m.addTrackers(meta.trackers(), !meta.Private)

@@ -277,8 +277,28 @@ func (a *Appliance) Restart(tb testing.TB, env ...string) {
 	a.launch(tb)
 }
 
+// RunOnce runs an ended appliance again that is expected to end by itself, and returns its exit code and what it has logged.
+func (a *Appliance) RunOnce(tb testing.TB) (code int, said string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary(tb), "serve")
+	cmd.Env = a.env
+	out, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		tb.Fatalf("run the appliance: %v, %v", err, ctx.Err())
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// PID is that of the process, which may have ended.
+func (a *Appliance) PID() int { return a.process.Process.Pid }
+
 // Log returns what the appliance has logged so far.
 func (a *Appliance) Log() string { return a.log.text() }
+
+// Pid is the process's.
+func (a *Appliance) Pid() int { return a.process.Process.Pid }
 
 func (a *Appliance) checkRaces(tb testing.TB) {
 	tb.Helper()

@@ -72,6 +72,7 @@ type Daemon struct {
 	rpc      *rpcClient
 	seeding  []string // infohashes of what was added, for Restart
 	process  *process // nil while stopped
+	killed   bool     // so that it has forgotten what it had verified
 }
 
 // Start runs a daemon whose torrents' data lies in dataDir, and returns when it answers. It is killed
@@ -147,6 +148,34 @@ func (d *Daemon) Stop(tb testing.TB) {
 	}
 }
 
+// Kill ends the daemon as a crash does, with SIGKILL.
+func (d *Daemon) Kill(tb testing.TB) {
+	tb.Helper()
+	if d.process == nil {
+		tb.Fatal("kill of a transmission-daemon that was stopped")
+	}
+	d.process.kill()
+	d.process, d.killed = nil, true
+}
+
+// Download gives the daemon a torrent of whose data its directory has nothing or a part, and returns when it has all
+// of it, and has verified it. It has to be found by its peers, or to get them of the torrent's tracker: of addresses on the
+// loopback net it takes none.
+func (d *Daemon) Download(ctx context.Context, tb testing.TB, torrentFile []byte) (infohash string) {
+	tb.Helper()
+	infohash, err := d.rpc.addTorrent(ctx, torrentFile, "")
+	if err == nil {
+		err = poll(ctx, func() (bool, error) {
+			torrent, err := d.rpc.torrent(ctx, infohash)
+			return err == nil && torrent.Status == statusSeed && torrent.PercentDone == 1, err
+		})
+	}
+	if err != nil {
+		tb.Fatalf("download of transmission-daemon: %v", err)
+	}
+	return infohash
+}
+
 // Restart runs a stopped daemon again, on the same ports, and returns when it seeds all it seeded before.
 func (d *Daemon) Restart(tb testing.TB) {
 	tb.Helper()
@@ -159,10 +188,30 @@ func (d *Daemon) Restart(tb testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), addLimit)
 	defer cancel()
 	for _, infohash := range d.seeding {
-		if err := d.waitSeeding(ctx, infohash); err != nil {
+		wait := d.waitSeeding
+		if d.killed {
+			wait = d.verify
+		}
+		if err := wait(ctx, infohash); err != nil {
 			tb.Fatalf("torrent after the restart of transmission-daemon: %v", err)
 		}
 	}
+}
+
+// verify lets the daemon verify a torrent, and waits until it seeds it.
+func (d *Daemon) verify(ctx context.Context, infohash string) error {
+	var asked time.Time
+	return poll(ctx, func() (bool, error) {
+		torrent, err := d.rpc.torrent(ctx, infohash)
+		if err != nil {
+			return false, nil // it has not read its torrents yet
+		}
+		if torrent.Status == statusDownload && time.Since(asked) > time.Second {
+			asked = time.Now()
+			return false, d.rpc.call(ctx, "torrent-verify", map[string]any{"ids": []string{infohash}}, nil)
+		}
+		return torrent.Status == statusSeed && torrent.PercentDone == 1, nil
+	})
 }
 
 func (d *Daemon) writeSettings(dataDir string, rpcPort int) error {

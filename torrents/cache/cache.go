@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,23 +68,27 @@ type Cache struct {
 
 	unwritten atomic.Int64 // bytes of room that is taken and has no data yet
 
-	mu        sync.Mutex
-	limit     int64
-	used      int64 // bytes of room taken, and of everything else below dir
-	space     diskSpace
-	spaceAt   time.Time // when space was measured
-	open      map[Key]*Pieces
-	closed    map[Key]*closedTorrent
-	tallies   map[Key]*Tally
-	pinned    map[Key]bool
-	waitNow   []request // who waits for room, first come first
-	waitAhead []request
+	mu          sync.Mutex
+	limit       int64
+	lendRoom    int64     // how large the cache is at least while it lends
+	tightUntil  time.Time // it does not lend before
+	used        int64     // bytes of room taken, and of everything else below dir
+	space       diskSpace
+	spaceAt     time.Time // when space was measured
+	spaceFailed bool
+	open        map[Key]*Pieces
+	closed      map[Key]*closedTorrent
+	tallies     map[Key]*Tally
+	pinned      map[Key]bool
+	waitNow     []request // pieces that wait for room, by their tickets
+	waitAhead   []request // likewise, first come first
 }
 
 // request is a piece that waits for room.
 type request struct {
 	pieces *Pieces
 	piece  int
+	ticket uint32 // in waitNow, that of the piece
 }
 
 const (
@@ -106,21 +111,24 @@ const (
 	evictPause = 50 * time.Millisecond
 	// lookPause is how often the limit is compared with the disk, which others fill as well.
 	lookPause = 2 * time.Second
+	// complainPause is how often to say that evicting fails, and how long to leave a torrent alone for which it does.
+	complainPause = time.Minute
 )
 
 // Open opens the cache in a folder, whatever is in there. The error is one of the disk.
 func Open(opts Options) (*Cache, error) {
 	c := &Cache{
-		dir:     opts.Dir,
-		log:     opts.Logger,
-		start:   time.Now(),
-		kick:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		limit:   opts.Limit,
-		open:    make(map[Key]*Pieces),
-		closed:  make(map[Key]*closedTorrent),
-		tallies: make(map[Key]*Tally),
-		pinned:  make(map[Key]bool),
+		dir:      opts.Dir,
+		log:      opts.Logger,
+		start:    time.Now(),
+		kick:     make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		limit:    opts.Limit,
+		lendRoom: lendRoom,
+		open:     make(map[Key]*Pieces),
+		closed:   make(map[Key]*closedTorrent),
+		tallies:  make(map[Key]*Tally),
+		pinned:   make(map[Key]bool),
 	}
 	for _, key := range opts.Pinned {
 		c.pinned[key] = true
@@ -176,16 +184,21 @@ func (c *Cache) scan() error {
 	return nil
 }
 
+// onDisk returns what the files of a torrent take, in bytes.
+func (c *Cache) onDisk(key Key) (bytes int64) {
+	for _, path := range []string{c.dataPath(key), c.statesPath(key)} {
+		if info, err := os.Lstat(path); err == nil {
+			bytes += allocated(info)
+		}
+	}
+	return bytes
+}
+
 // Find looks for what there is on disk of a torrent that the cache knows nothing of.
 func (c *Cache) Find(key Key) {
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
-	t := &closedTorrent{lastUse: time.Now()}
-	for _, path := range []string{c.dataPath(key), c.statesPath(key)} {
-		if info, err := os.Stat(path); err == nil {
-			t.bytes += allocated(info)
-		}
-	}
+	t := &closedTorrent{lastUse: time.Now(), bytes: c.onDisk(key)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.bytes > 0 && c.open[key] == nil && c.closed[key] == nil {
@@ -242,19 +255,12 @@ func (c *Cache) Keep(known func(Key) bool) error {
 func (c *Cache) Remove(key Key) error {
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
+	_, err := c.forget(key)
 	c.mu.Lock()
-	t := c.closed[key]
-	delete(c.closed, key)
+	defer c.mu.Unlock()
 	delete(c.pinned, key)
 	delete(c.tallies, key)
-	c.mu.Unlock()
-	if err := c.removeFiles(key); err != nil {
-		return err
-	}
-	if t != nil {
-		c.give(t.bytes)
-	}
-	return nil
+	return err
 }
 
 func (c *Cache) removeFiles(key Key) error {
@@ -264,14 +270,6 @@ func (c *Cache) removeFiles(key Key) error {
 		}
 	}
 	return nil
-}
-
-// give returns room.
-func (c *Cache) give(bytes int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.used -= bytes
-	c.admit()
 }
 
 // Tally counts the pieces that are there of a torrent, open or not.
@@ -351,12 +349,18 @@ type diskSpace struct{ total, free int64 }
 func (c *Cache) room() int64 {
 	if time.Since(c.spaceAt) > spaceAge {
 		space, err := statDisk(c.dir)
-		if err != nil {
+		if err == nil {
+			c.space = space
+		} else if !c.spaceFailed {
 			c.log.Warn("the disk of the cache cannot be asked for its space", "err", err)
 		}
-		c.space, c.spaceAt = space, time.Now()
+		c.spaceFailed, c.spaceAt = err != nil, time.Now()
 	}
-	if c.space.total == 0 { // it cannot be told
+	switch {
+	case c.space.total > 0:
+	case c.limit == 0:
+		return math.MaxInt64 / 2 // it cannot be told
+	default:
 		return c.limit
 	}
 	reserve := min(c.space.total/reserveShare, maxReserve)
@@ -389,9 +393,9 @@ func (c *Cache) wake() {
 // admit gives room to who waits for it, as far as there is some: first to those who wait for a piece, then to
 // read-ahead. It needs c.mu, and no Pieces.mu.
 func (c *Cache) admit() {
-	c.waitNow = c.admitFrom(c.waitNow, waitsNow)
+	c.admitFrom(&c.waitNow, waitsNow)
 	if len(c.waitNow) == 0 {
-		c.waitAhead = c.admitFrom(c.waitAhead, waitsAhead)
+		c.admitFrom(&c.waitAhead, waitsAhead)
 	}
 	blocked := len(c.waitNow)+len(c.waitAhead) > 0
 	c.blocked.Store(blocked)
@@ -400,19 +404,25 @@ func (c *Cache) admit() {
 	}
 }
 
-func (c *Cache) admitFrom(queue []request, flag slotFlags) []request {
-	for len(queue) > 0 {
-		r := queue[0]
+// admitFrom admits from the front of a queue.
+func (c *Cache) admitFrom(queue *[]request, flag slotFlags) {
+	for len(*queue) > 0 {
+		r := (*queue)[0]
 		if !r.pieces.tryAdmit(r.piece, flag) {
-			return queue
+			return
 		}
-		queue = queue[1:]
+		*queue = (*queue)[1:]
 	}
-	return nil
+	*queue = nil
 }
 
 // tick is the time in units of 10 ms, as slots keep it. It wraps after 497 days, which comparing allows for.
-func (c *Cache) tick() uint32 { return uint32(time.Since(c.start) / (10 * time.Millisecond)) }
+func (c *Cache) tick() uint32 { return uint32(time.Since(c.start) / tickTime) }
+
+const tickTime = 10 * time.Millisecond
+
+// pageSize is that of the kernel.
+var pageSize = os.Getpagesize()
 
 // isFull says whether err is that of a disk that has no room.
 func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

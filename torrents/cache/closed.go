@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"os"
 	"slices"
@@ -13,9 +14,19 @@ import (
 type closedTorrent struct {
 	bytes   int64 // on disk, of both its files
 	lastUse time.Time
-	have    *bitset // pieces; nil while nobody has looked
-	edges   int64   // bytes of those of them that are heads and tails; known with have
-	room    int64   // bytes of all of them; while it is being closed
+	have    *bitset   // pieces; nil while nobody has looked
+	room    int64     // bytes of all of them; known with have
+	edges   int64     // bytes of those of them that are heads and tails; known with have
+	retry   time.Time // evicting is not tried before: it failed, or what is there was lent
+}
+
+// note adds a piece that is there.
+func (t *closedTorrent) note(piece int, cost int64, isEdge bool) {
+	t.have.set(piece)
+	t.room += cost
+	if isEdge {
+		t.edges += cost
+	}
 }
 
 // Have says, of a torrent, how many pieces there are, and how many of its bytes from byte `from` up to byte `to`
@@ -49,21 +60,17 @@ func (c *Cache) look(key Key, t *closedTorrent, g *Geometry) {
 			states, _ = parseStates1(b, g.Pieces)
 		}
 	}
-	have := newBitset(g.Pieces)
-	var edges int64
+	found := closedTorrent{have: newBitset(g.Pieces)}
 	for i, s := range states[:min(len(states), g.Pieces)] {
 		if s&savedPresent != 0 {
-			have.set(i)
-		}
-		if s&savedEdge != 0 {
-			edges += g.cost(i)
+			found.note(i, g.cost(i), s&savedEdge != 0)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.have == nil && c.closed[key] == t {
-		t.have, t.edges = have, edges
-		c.tally(key).pieces.Store(int32(have.count()))
+		t.have, t.room, t.edges = found.have, found.room, found.edges
+		c.tally(key).pieces.Store(int32(found.have.count()))
 	}
 }
 
@@ -91,31 +98,44 @@ func (g *Geometry) bytes(from, to int64, have func(int) bool) int64 {
 
 // evictClosed evicts pieces of torrents that are not open, the one first that was closed first. Heads and tails of
 // files go with edges only, or if those of all torrents take more than their share.
-func (c *Cache) evictClosed(enough int64, edges bool) (freed int64, err error) {
-	list, excess := c.closedByAge()
+func (c *Cache) evictClosed(enough int64, edges bool) (freed int64, errs error) {
+	list, excess := c.closedByAge(edges)
 	for _, key := range list {
 		if freed >= enough {
 			break
 		}
-		n, edgesFreed, err := c.evictFrom(key, enough-freed, edges || excess > 0)
+		of := max(0, excess)
+		if edges {
+			of = math.MaxInt64
+		}
+		n, edgesFreed, err := c.evictFrom(key, enough-freed, of)
 		freed += n
 		excess -= edgesFreed
-		if err != nil {
-			return freed, fmt.Errorf("torrent %s: %w", key, err)
+		if err != nil { // which is no reason to keep others
+			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", key, err))
+			c.mu.Lock()
+			if t := c.closed[key]; t != nil {
+				t.retry = time.Now().Add(complainPause)
+			}
+			c.mu.Unlock()
 		}
 	}
-	return freed, nil
+	return freed, errs
 }
 
 // closedByAge lists the torrents that are not open and have something to evict, the one closed first in front, and how many
 // bytes of heads and tails they have beyond the share of these.
-func (c *Cache) closedByAge() (list []Key, excess int64) {
+func (c *Cache) closedByAge(edges bool) (list []Key, excess int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	excess = -c.room() / edgeShare
-	for key, t := range c.closed {
+	for _, t := range c.closed {
 		excess += t.edges
-		if !c.pinned[key] && t.bytes > 0 {
+	}
+	now := time.Now()
+	for key, t := range c.closed {
+		onlyEdges := t.have != nil && t.room == t.edges && t.room > 0
+		if !c.pinned[key] && t.bytes > 0 && now.After(t.retry) && (edges || excess > 0 || !onlyEdges) {
 			list = append(list, key)
 		}
 	}
@@ -123,53 +143,72 @@ func (c *Cache) closedByAge() (list []Key, excess int64) {
 	return list, excess
 }
 
-// evictFrom evicts pieces of one torrent that is not open. It needs c.evicting.
-func (c *Cache) evictFrom(key Key, enough int64, edges bool) (freed, edgesFreed int64, err error) {
+// evictFrom evicts pieces of one torrent that is not open, and of heads and tails no more than about ofEdges bytes. It needs
+// c.evicting.
+func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int64, err error) {
 	f, err := c.openClosed(key)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
 	if f.data == nil || c.noHoles.Load() {
-		freed = c.closedChanged(key, nil)
-		return freed, 0, c.removeFiles(key)
+		freed, err = c.forget(key)
+		return freed, 0, err
 	}
 	before, err := f.data.Stat()
 	if err != nil {
 		return 0, 0, err
 	}
-	g := &f.geometry
-	var doomed []int
-	var planned int64
-	left := newBitset(g.Pieces)
-	t := &closedTorrent{have: left}
-	for i, s := range f.saved.states {
-		switch isEdge := s&savedEdge != 0; {
-		case s&savedPresent == 0:
-		case planned < enough && (edges || !isEdge):
-			doomed = append(doomed, i)
-			planned += g.cost(i)
-			if isEdge {
-				edgesFreed += g.cost(i)
-			}
-		default:
-			left.set(i)
-			if isEdge {
-				t.edges += g.cost(i)
-			}
-		}
+	if before.Size() != f.geometry.Size { // the states are not of this data
+		freed, err = c.forget(key)
+		return freed, 0, err
 	}
-	if left.count() == 0 {
-		freed = c.closedChanged(key, nil)
-		return freed, edgesFreed, c.removeFiles(key)
+	doomed, left, edgesFreed := f.choose(enough, ofEdges)
+	if left.have.count() == 0 {
+		freed, err = c.forget(key)
+		return freed, edgesFreed, err
 	}
 	if len(doomed) > 0 {
-		if err := f.drop(doomed, f.saved.isClean(before)); err != nil {
+		isEmpty := func(piece int) bool { return !left.have.has(piece) }
+		if err := f.drop(doomed, f.saved.isClean(before), isEmpty); err != nil {
 			return 0, 0, err
 		}
 	}
-	t.bytes = f.onDisk()
-	return c.closedChanged(key, t), edgesFreed, nil
+	left.bytes = f.onDisk()
+	return c.closedChanged(key, left), edgesFreed, nil
+}
+
+// choose says which pieces to evict, and what is left then. Heads and tails are the last, and go up to ofEdges bytes.
+func (f *closedFiles) choose(enough, ofEdges int64) (doomed []int, left *closedTorrent, edgesFreed int64) {
+	g := &f.geometry
+	left = &closedTorrent{have: newBitset(g.Pieces)}
+	var planned int64
+	for _, edges := range []bool{false, true} {
+		for i, s := range f.saved.states {
+			isEdge := s&savedEdge != 0
+			switch cost := g.cost(i); {
+			case s&savedPresent == 0 || isEdge != edges:
+			case planned < enough && (!isEdge || edgesFreed < ofEdges):
+				doomed = append(doomed, i)
+				planned += cost
+				if isEdge {
+					edgesFreed += cost
+				}
+			default:
+				left.note(i, cost, isEdge)
+			}
+		}
+	}
+	slices.Sort(doomed)
+	return doomed, left, edgesFreed
+}
+
+// forget removes the files of a torrent that is not open, and returns how many bytes they had.
+func (c *Cache) forget(key Key) (freed int64, err error) {
+	if err := c.removeFiles(key); err != nil {
+		return 0, err
+	}
+	return c.closedChanged(key, nil), nil
 }
 
 // closedChanged notes what is left of a torrent that is not open, and returns how many bytes that is fewer.
@@ -186,7 +225,7 @@ func (c *Cache) closedChanged(key Key, now *closedTorrent) (freed int64) {
 		c.tally(key).pieces.Store(0)
 	} else {
 		freed -= now.bytes
-		t.bytes, t.have, t.edges = now.bytes, now.have, now.edges
+		t.bytes, t.have, t.room, t.edges = now.bytes, now.have, now.room, now.edges
 		c.tally(key).pieces.Store(int32(t.have.count()))
 	}
 	c.used -= freed
@@ -238,7 +277,7 @@ func (f *closedFiles) close() error {
 }
 
 // drop frees pieces. What was clean stays so.
-func (f *closedFiles) drop(doomed []int, clean bool) error {
+func (f *closedFiles) drop(doomed []int, clean bool, isEmpty func(int) bool) error {
 	states := &statesFile{file: f.states}
 	if err := states.soil(&f.geometry); err != nil {
 		return err
@@ -247,7 +286,7 @@ func (f *closedFiles) drop(doomed []int, clean bool) error {
 		if err := states.save(span.First, make([]byte, span.Len())); err != nil {
 			return err
 		}
-		if err := punchPieces(f.data, &f.geometry, span); err != nil {
+		if err := punchPieces(f.data, &f.geometry, span, isEmpty); err != nil {
 			return err
 		}
 	}

@@ -13,10 +13,20 @@ func (p *Pieces) WriteAt(piece int, b []byte, off int64) (int, error) {
 	p.mu.Lock()
 	s := &p.slots[piece]
 	if p.isClosed || s.state != Missing || !s.has(hasRoom) {
-		s.set(torn)
+		if s.state != Present { // the engine has no use for more of what is complete
+			s.set(torn)
+		}
 		p.mu.Unlock()
 		return len(b), nil
 	}
+	if err := p.readErr; err != nil {
+		p.readErr = nil
+		p.mu.Unlock()
+		return 0, fmt.Errorf("read the cache: %w", err)
+	}
+	p.forgetHash(piece)
+	p.writing.Add(1)
+	defer p.writing.Done()
 	if !s.has(partial) {
 		s.set(partial)
 		p.cache.unwritten.Add(-p.cost(piece))
@@ -66,7 +76,9 @@ func (p *Pieces) ReadAt(piece int, b []byte, off int64) (int, error) {
 // hashBuffers are used for a moment each.
 var hashBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// Hash writes what there is of a piece, right or not, up to n bytes, to w. The error is ErrTorn if some of it was thrown away.
+// Hash writes what there is of a piece, right or not, n bytes, to w. The error is ErrTorn if some of it was thrown away, or one
+// of the disk, which the next WriteAt returns as well: the engine fetches the piece again whatever Hash returns, and would do so
+// for ever. If there is none, the piece is kept until Verified or Reset.
 func (p *Pieces) Hash(piece int, w io.Writer, n int64) (int64, error) {
 	p.mu.Lock()
 	s := &p.slots[piece]
@@ -75,36 +87,63 @@ func (p *Pieces) Hash(piece int, w io.Writer, n int64) (int64, error) {
 		return 0, ErrTorn
 	}
 	s.readers++
+	p.forgetHash(piece)
 	p.mu.Unlock()
-	defer p.Release(Span{piece, piece})
 	buffer := hashBuffers.Get().(*[256 << 10]byte)
 	defer hashBuffers.Put(buffer)
 	r := io.NewSectionReader(p.data, int64(piece)*p.PieceLength, n)
 	// Neither has a better way, which io.CopyBuffer would take instead of the buffer.
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buffer[:])
+	written, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buffer[:])
+	if err == nil && written < n {
+		err = io.ErrUnexpectedEOF
+	}
+
+	p.mu.Lock()
+	if err == nil && p.fetching && !p.isClosed {
+		p.hashed[piece] = struct{}{}
+		p.mu.Unlock()
+		return written, nil
+	}
+	if err != nil {
+		p.readErr = err
+	}
+	p.mu.Unlock()
+	p.Release(Span{piece, piece})
+	return written, err
 }
 
-// Verified notes that the data of a piece, as it was hashed, is right. If it has lost its room since, it stays missing.
+// forgetHash makes a piece one that was not hashed. It needs p.mu.
+func (p *Pieces) forgetHash(piece int) {
+	if _, ok := p.hashed[piece]; ok {
+		delete(p.hashed, piece)
+		p.slots[piece].readers--
+	}
+}
+
+// Verified notes that the data of a piece, as Hash has read it, is right. If it was written since, it stays missing.
 func (p *Pieces) Verified(piece int) error {
 	p.mu.Lock()
 	s := &p.slots[piece]
-	good := !p.isClosed && s.state == Missing && s.has(hasRoom) && s.has(partial) && !s.has(torn)
+	_, hashed := p.hashed[piece]
+	good := hashed && !p.isClosed && s.state == Missing && s.has(hasRoom) && s.has(partial) && !s.has(torn)
+	p.forgetHash(piece)
 	if !good {
 		if s.state == Missing {
-			s.set(recheck)
 			p.change(piece, recheck)
 		}
 		p.mu.Unlock()
 		return nil
 	}
 	s.readers++ // nobody evicts it meanwhile
+	p.writing.Add(1)
+	defer p.writing.Done()
 	saved := savedPresent
 	if s.has(edge) {
 		saved |= savedEdge
 	}
 	p.mu.Unlock()
 
-	err := p.states.save(piece, []byte{saved})
+	err := p.save(Span{piece, piece}, []byte{saved})
 
 	p.mu.Lock()
 	s.readers--
@@ -131,6 +170,7 @@ func (p *Pieces) Verified(piece int) error {
 func (p *Pieces) Reset(piece int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgetHash(piece)
 	s := &p.slots[piece]
 	s.clear(torn)
 	s.written = 0

@@ -1,5 +1,7 @@
 package cache
 
+import "slices"
+
 // Change is what the engine has to be told about a piece.
 type Change struct {
 	Piece   int
@@ -9,7 +11,7 @@ type Change struct {
 }
 
 // Want notes n more (or, if negative, fewer) wishes of urgency u for each of the pieces. Room is made for those that have none.
-// ticket orders who waits: a lower one came first.
+// ticket orders who waits (Now): a lower one came first. Wishes are withdrawn with the ticket and the span that they were made with.
 func (p *Pieces) Want(span Span, u Urgency, n int, ticket uint32) {
 	if span.Len() == 0 {
 		return
@@ -22,13 +24,14 @@ func (p *Pieces) Want(span Span, u Urgency, n int, ticket uint32) {
 		p.mu.Unlock()
 		return
 	}
+	if u == Now {
+		p.noteWaiter(waiter{ticket, span}, n)
+	}
 	for i := span.First; i <= span.Last; i++ {
 		s := &p.slots[i]
 		if u == Now {
-			if s.now == 0 {
-				s.ticket = ticket
-			}
 			s.now = uint16(int(s.now) + n)
+			p.renumber(i, n, ticket)
 		} else {
 			s.ahead = uint16(int(s.ahead) + n)
 		}
@@ -42,26 +45,83 @@ func (p *Pieces) Want(span Span, u Urgency, n int, ticket uint32) {
 	c.admit()
 }
 
+// waiter is somebody who waits for pieces.
+type waiter struct {
+	ticket uint32
+	span   Span
+}
+
+// older says whether the ticket was given before the other one. They wrap.
+func older(ticket, other uint32) bool { return int32(ticket-other) < 0 }
+
+// noteWaiter adds one who waits, n times, or takes him away. It needs p.mu.
+func (p *Pieces) noteWaiter(w waiter, n int) {
+	for ; n > 0; n-- {
+		p.waiters = append(p.waiters, w)
+	}
+	for ; n < 0; n++ {
+		if i := slices.Index(p.waiters, w); i >= 0 {
+			p.waiters = slices.Delete(p.waiters, i, i+1)
+		}
+	}
+}
+
+// renumber gives a piece the oldest ticket of those who wait for it, once one with the ticket has come (n is positive) or gone.
+// Were it any other, two could wait for room that each has taken from the other. It needs c.mu and p.mu.
+func (p *Pieces) renumber(piece, n int, ticket uint32) {
+	s := &p.slots[piece]
+	oldest := s.ticket
+	switch {
+	case n > 0 && (int(s.now) == n || older(ticket, oldest)):
+		oldest = ticket
+	case n < 0 && s.now > 0 && ticket == oldest:
+		found := false
+		for _, w := range p.waiters {
+			if w.span.Contains(piece) && (!found || older(w.ticket, oldest)) {
+				oldest, found = w.ticket, true
+			}
+		}
+	}
+	if oldest == s.ticket {
+		return
+	}
+	s.ticket = oldest
+	if c := p.cache; s.has(waitsNow) {
+		c.waitNow = slices.DeleteFunc(c.waitNow, func(r request) bool { return r.pieces == p && r.piece == piece })
+		c.enqueue(p, piece)
+	}
+}
+
+// enqueue lets a piece wait behind those with older tickets. It needs c.mu and p.mu.
+func (c *Cache) enqueue(p *Pieces, piece int) {
+	r := request{p, piece, p.slots[piece].ticket}
+	at := len(c.waitNow)
+	for at > 0 && older(r.ticket, c.waitNow[at-1].ticket) {
+		at--
+	}
+	c.waitNow = slices.Insert(c.waitNow, at, r)
+}
+
 // queue puts a piece that is wanted and has no room into the queue for it. It needs c.mu and p.mu.
 func (p *Pieces) queue(piece int) {
 	c, s := p.cache, &p.slots[piece]
-	if s.state != Missing || s.has(hasRoom) {
+	if p.isClosed || s.state != Missing || s.has(hasRoom) {
 		return
 	}
 	switch u := s.wanted(); {
 	case u == Now && !s.has(waitsNow):
 		s.set(waitsNow)
-		c.waitNow = append(c.waitNow, request{p, piece})
+		c.enqueue(p, piece)
 	case u == Ahead && !s.has(waitsAhead):
 		s.set(waitsAhead)
-		c.waitAhead = append(c.waitAhead, request{p, piece})
+		c.waitAhead = append(c.waitAhead, request{pieces: p, piece: piece})
 	}
 }
 
 // leaveRoom gives back the room of a piece that has no data. It needs c.mu and p.mu.
 func (p *Pieces) leaveRoom(piece int) {
 	p.slots[piece].clear(hasRoom)
-	p.cache.used -= p.cost(piece)
+	p.charge(-p.cost(piece))
 	p.cache.unwritten.Add(-p.cost(piece))
 }
 
@@ -84,7 +144,7 @@ func (p *Pieces) tryAdmit(piece int, queue slotFlags) bool {
 	s.set(hasRoom)
 	s.written = 0
 	s.last = c.tick()
-	c.used += cost
+	p.charge(cost)
 	c.unwritten.Add(cost)
 	p.change(piece, 0)
 	return true
@@ -117,10 +177,21 @@ func (p *Pieces) notify() {
 func (p *Pieces) Fetch(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fetching = on && !p.isClosed
-	p.changes = nil
+	p.fetch(on && !p.isClosed)
+}
+
+// fetch needs p.mu.
+func (p *Pieces) fetch(on bool) {
+	p.fetching = on
+	p.changes, p.readErr = nil, nil
+	for i := range p.hashed {
+		p.forgetHash(i)
+	}
 	for i := range p.slots {
-		p.slots[i].clear(changed | recheck | torn)
+		p.slots[i].clear(changed | recheck)
+		if on { // one that is about to leave may still hash what it believes to have, and blame peers for it
+			p.slots[i].clear(torn)
+		}
 		p.slots[i].written = 0
 		if p.slots[i].fetch() != None {
 			p.change(i, 0)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
+	"math"
 	"slices"
 	"time"
 )
@@ -14,18 +14,23 @@ import (
 func (c *Cache) run() {
 	retry := time.NewTimer(lookPause)
 	defer retry.Stop()
+	var measured, complained time.Time
 	for {
 		select {
 		case <-c.stop:
 			return
 		case <-c.kick:
 		case <-retry.C:
+		}
+		if time.Since(measured) >= lookPause {
 			c.measure()
+			measured = time.Now()
 		}
 		pause := lookPause
 		for {
 			freed, err := c.evict()
-			if err != nil {
+			if err != nil && time.Since(complained) >= complainPause {
+				complained = time.Now()
 				c.log.Error("the cache cannot be evicted", "err", err)
 			}
 			if freed == 0 || err != nil {
@@ -50,24 +55,29 @@ func (c *Cache) measure() {
 	open := slices.Collect(maps.Values(c.open))
 	c.mu.Unlock()
 	for _, p := range open {
-		st, err := p.data.Stat()
-		if err != nil {
-			continue
-		}
-		c.mu.Lock()
-		p.mu.Lock()
-		over := allocated(st)
-		for i := range p.slots {
-			if s := &p.slots[i]; s.state != Missing || s.has(partial) {
-				over -= p.cost(i)
-			}
-		}
-		over = max(0, over)
-		c.used += over - p.overhead
-		p.overhead = over
-		p.mu.Unlock()
-		c.mu.Unlock()
+		p.measure()
 	}
+}
+
+// measure is Cache.measure of one torrent. It needs c.evicting.
+func (p *Pieces) measure() {
+	st, err := p.data.Stat()
+	if err != nil {
+		return
+	}
+	p.cache.mu.Lock()
+	defer p.cache.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	over := allocated(st)
+	for i := range p.slots {
+		if !p.isEmpty(i) {
+			over -= p.cost(i)
+		}
+	}
+	over = max(0, over)
+	p.charge(over - p.overhead)
+	p.overhead = over
 }
 
 // class says what has to be the case for a piece to be evicted.
@@ -123,19 +133,24 @@ func (c *Cache) evict() (int64, error) {
 	if !ok {
 		return 0, nil
 	}
-	freed, err := c.evictClosed(n.enough, false)
-	if err != nil || freed >= n.enough {
-		return freed, err
+	freed, errs := c.evictClosed(n.enough, false)
+	if freed >= n.enough {
+		return freed, errs
 	}
 	n.enough -= freed
 	n.least -= freed
-	more, err := c.evictOpen(n)
+	evictOpen := c.evictOpen
+	if c.noHoles.Load() {
+		evictOpen = c.evictWhole
+	}
+	more, err := evictOpen(n)
 	freed += more
-	if err != nil || more >= n.least || n.worst == classFree {
-		return freed, err
+	errs = errors.Join(errs, err)
+	if more >= n.least || n.worst == classFree {
+		return freed, errs
 	}
 	edges, err := c.evictClosed(n.least-more, true)
-	return freed + edges, err
+	return freed + edges, errors.Join(errs, err)
 }
 
 // victim is a piece that may be evicted.
@@ -143,13 +158,13 @@ type victim struct {
 	pieces *Pieces
 	piece  int
 	class  class
-	age    uint32 // ticks since its last use
+	age    int32 // ticks since its last use
 	ticket uint32
 }
 
 // evictOpen evicts pieces of open torrents.
 func (c *Cache) evictOpen(n need) (int64, error) {
-	list := c.victims(n)
+	list, lent := c.victims(n)
 	var freed int64
 	batches := make(map[*Pieces][]int)
 	for i := range list {
@@ -163,6 +178,9 @@ func (c *Cache) evictOpen(n need) (int64, error) {
 		}
 	}
 	var errs error
+	if lent && freed < n.least {
+		c.tighten()
+	}
 	for p, doomed := range batches {
 		slices.Sort(doomed)
 		if err := p.dropDoomed(doomed); err != nil {
@@ -172,8 +190,69 @@ func (c *Cache) evictOpen(n need) (int64, error) {
 	return freed, errs
 }
 
-// victims lists what may be evicted, what goes first in front.
-func (c *Cache) victims(n need) []victim {
+// evictWhole evicts open torrents that nobody uses, where the disk cannot free parts of a file.
+func (c *Cache) evictWhole(n need) (freed int64, errs error) {
+	c.mu.Lock()
+	open := make(map[*Pieces]int32, len(c.open))
+	for key, p := range c.open {
+		if !c.pinned[key] {
+			open[p] = 0
+		}
+	}
+	c.mu.Unlock()
+	now := c.tick()
+	for p := range open {
+		open[p] = p.age(now)
+	}
+	byAge := func(a, b *Pieces) int { return cmp.Compare(open[b], open[a]) }
+	for _, p := range slices.SortedFunc(maps.Keys(open), byAge) {
+		if freed >= n.enough {
+			break
+		}
+		doomed, bytes := p.doomAll()
+		if len(doomed) == 0 {
+			continue
+		}
+		freed += bytes
+		if err := p.dropDoomed(doomed); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", p.key, err))
+		}
+	}
+	return freed, errs
+}
+
+// age returns how many ticks ago anything of the torrent was used.
+func (p *Pieces) age(now uint32) int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	age := int32(math.MaxInt32)
+	for i := range p.slots {
+		if s := &p.slots[i]; s.has(hasRoom) {
+			age = min(age, int32(now-s.last))
+		}
+	}
+	return age
+}
+
+// doomAll makes all the pieces ones that are being evicted, and returns which and how many bytes they are, unless the torrent is used.
+func (p *Pieces) doomAll() (doomed []int, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isClosed || p.inUse() {
+		return nil, 0
+	}
+	for i := range p.slots {
+		if p.slots[i].has(hasRoom) {
+			p.leave(i)
+			doomed = append(doomed, i)
+			bytes += p.cost(i)
+		}
+	}
+	return doomed, bytes
+}
+
+// victims lists what may be evicted, what goes first in front, and says whether more is lent.
+func (c *Cache) victims(n need) (list []victim, lent bool) {
 	c.mu.Lock()
 	open := make([]*Pieces, 0, len(c.open))
 	for key, p := range c.open {
@@ -186,10 +265,9 @@ func (c *Cache) victims(n need) []victim {
 		share -= t.edges
 	}
 	c.mu.Unlock()
-	var list []victim
 	now := c.tick()
 	for _, p := range open {
-		list = p.victims(list, n, now)
+		list = p.victims(list, n, now, &lent)
 	}
 	byAge := func(a, b victim) int { return cmp.Or(cmp.Compare(a.class, b.class), -cmp.Compare(a.age, b.age)) }
 	slices.SortFunc(list, byAge)
@@ -204,18 +282,18 @@ func (c *Cache) victims(n need) []victim {
 	list = slices.DeleteFunc(list, func(v victim) bool { return v.class > n.worst })
 	slices.SortFunc(list, func(a, b victim) int {
 		if a.class == classWaiting && b.class == classWaiting {
-			return -cmp.Compare(a.ticket, b.ticket) // who came last loses first
+			return cmp.Compare(0, int32(a.ticket-b.ticket)) // who came last loses first
 		}
 		return byAge(a, b)
 	})
-	return list
+	return list, lent
 }
 
-// victims appends those of this torrent.
-func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
+// victims appends those of this torrent. lent is set if some are not because they are lent.
+func (p *Pieces) victims(list []victim, n need, now uint32, lent *bool) []victim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isClosed || p.cache.noHoles.Load() && p.inUse() {
+	if p.isClosed {
 		return list
 	}
 	for i := range p.slots {
@@ -223,10 +301,14 @@ func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
 		if !s.has(hasRoom) || s.readers > 0 || s.isLeaving() {
 			continue
 		}
-		v := victim{pieces: p, piece: i, age: now - s.last, ticket: s.ticket}
+		if p.isLent(s, now) {
+			*lent = true
+			continue
+		}
+		v := victim{pieces: p, piece: i, age: int32(now - s.last), ticket: s.ticket}
 		switch {
 		case s.now > 0:
-			if !n.any && int32(s.ticket-n.ticket) <= 0 {
+			if !n.any && !older(n.ticket, s.ticket) {
 				continue
 			}
 			v.class = classWaiting
@@ -256,11 +338,18 @@ func (p *Pieces) doom(piece int, as class) bool {
 	defer p.mu.Unlock()
 	s := &p.slots[piece]
 	switch {
-	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving():
+	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving(), p.isLent(s, p.cache.tick()):
 		return false
 	case s.now > 0 && as < classWaiting, s.ahead > 0 && as < classAhead:
 		return false
 	}
+	p.leave(piece)
+	return true
+}
+
+// leave makes a piece one that is being evicted. It needs p.mu.
+func (p *Pieces) leave(piece int) {
+	s := &p.slots[piece]
 	next := leaving
 	switch s.state {
 	case Present:
@@ -274,36 +363,41 @@ func (p *Pieces) doom(piece int, as class) bool {
 	}
 	p.counted()
 	s.state = next
-	return true
 }
 
 // drop frees pieces on disk.
 func (p *Pieces) drop(pieces []int) error {
-	if err := p.states.soil(&p.Geometry); err != nil {
-		return fmt.Errorf("evict: %w", err)
-	}
 	for _, span := range spans(pieces) {
-		if err := p.states.save(span.First, make([]byte, span.Len())); err != nil {
+		if err := p.save(span, make([]byte, span.Len())); err != nil {
 			return fmt.Errorf("evict: %w", err)
 		}
 	}
-	return p.punchAll(pieces)
+	if p.cache.noHoles.Load() {
+		return p.data.Truncate(0) // see doomAll
+	}
+	return p.punchAll(pieces, func(int) bool { return false })
 }
 
 // settle ends the eviction of a piece. It needs c.mu and p.mu.
 func (p *Pieces) settle(piece int, gone bool) {
-	s, c := &p.slots[piece], p.cache
+	s := &p.slots[piece]
+	wasThere := s.state == leaving && !s.has(partial)
 	if s.has(partial) {
 		s.set(torn) // the engine believes that it has some of it
 	}
 	if s.state == leavingEmpty {
-		c.unwritten.Add(-p.cost(piece))
+		p.cache.unwritten.Add(-p.cost(piece))
 	}
 	s.state = Missing
-	if gone {
+	switch {
+	case gone:
 		s.clear(hasRoom | partial)
-		c.used -= p.cost(piece)
-	} else {
+		p.charge(-p.cost(piece))
+	case wasThere: // it may be still
+		s.state = Suspect
+		p.suspect++
+		p.counted()
+	default:
 		s.set(partial | torn) // it takes room still, and is tried again
 	}
 	p.queue(piece)
@@ -315,18 +409,17 @@ func (p *Pieces) Evict(span Span) (freed int64, err error) {
 	c := p.cache
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
-	p.mu.Lock()
-	whole := !c.noHoles.Load() || !p.inUse() && span.Len() == len(p.slots)
-	p.mu.Unlock()
-	if !whole {
-		return 0, nil
-	}
 	var doomed []int
-	for i := span.First; i <= span.Last; i++ {
-		if p.doom(i, classFree) {
-			doomed = append(doomed, i)
-			freed += p.cost(i)
+	switch {
+	case !c.noHoles.Load():
+		for i := span.First; i <= span.Last; i++ {
+			if p.doom(i, classFree) {
+				doomed = append(doomed, i)
+				freed += p.cost(i)
+			}
 		}
+	case span.Len() == len(p.slots):
+		doomed, freed = p.doomAll()
 	}
 	if err := p.dropDoomed(doomed); err != nil {
 		return 0, err
@@ -334,20 +427,26 @@ func (p *Pieces) Evict(span Span) (freed int64, err error) {
 	return freed, nil
 }
 
-// dropDoomed frees pieces that are doomed. The list is sorted.
+// dropDoomed frees pieces that are doomed. The list is sorted. It needs c.evicting.
 func (p *Pieces) dropDoomed(doomed []int) error {
 	if len(doomed) == 0 {
 		return nil
 	}
-	err := p.drop(doomed)
 	c := p.cache
+	err := p.drop(doomed)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	p.mu.Lock()
 	for _, i := range doomed {
 		p.settle(i, err == nil)
 	}
 	p.mu.Unlock()
+	c.mu.Unlock()
+	if err == nil {
+		err = p.punchShared(doomed)
+	}
+	p.measure()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.admit()
 	return err
 }
@@ -363,58 +462,4 @@ func spans(pieces []int) []Span {
 		}
 	}
 	return list
-}
-
-// punchAll frees the data of a sorted list of pieces.
-func (p *Pieces) punchAll(pieces []int) error {
-	if len(pieces) > 0 && p.cache.noHoles.Load() {
-		// Nobody uses it: see victims.
-		return errors.Join(p.data.Truncate(0), p.data.Truncate(p.Size))
-	}
-	for _, span := range spans(pieces) {
-		if err := p.punch(span); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// punch frees the blocks that hold nothing but the pieces.
-func (p *Pieces) punch(span Span) error { return punchPieces(p.data, &p.Geometry, span) }
-
-func punchPieces(data *os.File, g *Geometry, span Span) error {
-	from := int64(span.First) * g.PieceLength
-	to := int64(span.Last+1) * g.PieceLength
-	from = (from + blockSize - 1) / blockSize * blockSize
-	if to >= g.Size {
-		to = (g.Size + blockSize - 1) / blockSize * blockSize
-	}
-	to = to / blockSize * blockSize
-	if from >= to {
-		return nil
-	}
-	if err := punchHole(data, from, to-from); err != nil {
-		return fmt.Errorf("free a piece: %w", &os.PathError{Op: "fallocate", Path: data.Name(), Err: err})
-	}
-	return nil
-}
-
-// probeHoles finds out whether the file system can free a part of a file.
-func (c *Cache) probeHoles() error {
-	f, err := os.CreateTemp(c.dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, 2*blockSize))
-	if err == nil {
-		if holeErr := punchHole(f, 0, blockSize); holeErr != nil {
-			c.noHoles.Store(true)
-			c.log.Warn("the disk of the cache cannot free parts of a file: torrents are evicted as a whole, "+
-				"and one that is read has to fit the limit", "dir", c.dir, "err", holeErr)
-		}
-	}
-	if isFull(err) {
-		err = nil
-	}
-	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }

@@ -1,12 +1,12 @@
 package cache
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,6 +47,14 @@ func (g *Geometry) Least(n int64) int64 {
 	return pieces*g.cost(0) + g.statesCost()
 }
 
+// Least is Geometry.Least, in this cache.
+func (c *Cache) Least(g *Geometry, n int64) int64 {
+	if c.noHoles.Load() { // pieces only ever go together
+		return (g.Size+blockSize-1)/blockSize*blockSize + g.statesCost()
+	}
+	return g.Least(n)
+}
+
 // Verify hashes a piece, whose bytes r has, and says whether they are right.
 type Verify func(piece int, r io.Reader) (bool, error)
 
@@ -60,6 +68,9 @@ type Pieces struct {
 	data   *os.File
 	states *statesFile
 
+	charged int64          // bytes counted in Cache.used; guarded by Cache.mu
+	writing sync.WaitGroup // who write the files; Close waits for them
+
 	signal chan struct{} // of capacity 1: there are changes
 
 	mu       sync.Mutex
@@ -69,12 +80,19 @@ type Pieces struct {
 	version  uint64                // changes with what is there
 	done     map[int]chan struct{} // closed when the piece is present
 	checking map[int]chan struct{} // closed when the check has ended
-	changes  []int                 // pieces whose fetch may have changed, while fetching
+	waiters  []waiter
+	changes  []int            // pieces whose fetch may have changed, while fetching
+	hashed   map[int]struct{} // hashed, and not evicted until the engine has said whether they are right
+	readErr  error            // the disk did not give back what was to be hashed
+	lent     bool             // since it was opened; at lentAt, in ticks, for the last time
+	lentAt   uint32
 	fetching bool
 	isClosed bool
 	arrived  int64 // bytes written
 	wakeAt   int64 // when there are so many, who takes the changes is woken; 0 is never
-	overhead int64 // bytes on disk beyond the room of the pieces
+	// distrusted says that states that were left as they were would be too good.
+	distrusted bool
+	overhead   int64 // bytes on disk beyond the room of the pieces
 }
 
 var (
@@ -92,6 +110,7 @@ func (c *Cache) Open(key Key, g Geometry, verify Verify) (*Pieces, error) {
 		slots:    make([]slot, g.Pieces),
 		done:     make(map[int]chan struct{}),
 		checking: make(map[int]chan struct{}),
+		hashed:   make(map[int]struct{}),
 	}
 	for _, e := range g.Edges {
 		for i := e.First; i <= e.Last; i++ {
@@ -114,10 +133,7 @@ func (c *Cache) Open(key Key, g Geometry, verify Verify) (*Pieces, error) {
 		c.used -= t.bytes
 		delete(c.closed, key)
 	}
-	c.used += int64(p.present+p.suspect)*p.cost(0) + p.statesCost() + p.overhead
-	if n := len(p.slots); n > 0 && p.slots[n-1].has(hasRoom) {
-		c.used += p.cost(n-1) - p.cost(0)
-	}
+	p.charge(p.roomTaken() + p.statesCost() + p.overhead)
 	c.open[key] = p
 	if c.used > c.room() {
 		c.wake()
@@ -166,43 +182,56 @@ func (p *Pieces) load() error {
 			p.suspect++
 		}
 	}
-	if saved == nil || lost || st.Size() != p.Size {
-		if err := p.begin(); err != nil {
+	if saved == nil || lost {
+		// On a full disk they are written with the first piece that there is room for.
+		if err := p.states.rewrite(&p.Geometry, p.savedStates()); err != nil && !isFull(err) {
+			return err
+		}
+	}
+	// Where a file may have holes it gets its size at once, so that the file system never guesses how much is going to be appended.
+	if st.Size() != p.Size && !p.cache.noHoles.Load() {
+		if err := errors.Join(p.states.soil(&p.Geometry), p.data.Truncate(p.Size)); err != nil {
 			return err
 		}
 	}
 	return p.trim()
 }
 
-// begin writes the states anew, and gives the data its size, so that the file system never guesses how much
-// is going to be appended.
-func (p *Pieces) begin() error {
-	if err := p.states.rewrite(&p.Geometry, p.savedStates()); err != nil {
-		return err
+// roomTaken returns how many bytes the pieces have room for. It needs p.mu, but while Open runs.
+func (p *Pieces) roomTaken() int64 {
+	var n int64
+	for i := range p.slots {
+		if p.slots[i].has(hasRoom) {
+			n += p.cost(i)
+		}
 	}
-	return p.data.Truncate(p.Size)
+	return n
+}
+
+// charge counts bytes that the torrent takes on disk, or is going to. It needs c.mu.
+func (p *Pieces) charge(bytes int64) {
+	p.charged += bytes
+	p.cache.used += bytes
 }
 
 // trim frees what is on disk and belongs to no piece that is there, as a killed process leaves it.
 func (p *Pieces) trim() error {
-	var room int64
-	for i := range p.slots {
-		if p.slots[i].has(hasRoom) {
-			room += p.cost(i)
-		}
-	}
+	room := p.roomTaken()
 	st, err := p.data.Stat()
 	if err != nil {
 		return err
 	}
 	if allocated(st) > room && !p.cache.noHoles.Load() {
+		if err := p.states.soil(&p.Geometry); err != nil { // its trailer has the times of the data
+			return err
+		}
 		for i := 0; i < len(p.slots); i++ {
 			first := i
 			for i < len(p.slots) && !p.slots[i].has(hasRoom) {
 				i++
 			}
 			if i > first {
-				if err := p.punch(Span{first, i - 1}); err != nil {
+				if err := punchPieces(p.data, &p.Geometry, Span{first, i - 1}, p.isEmpty); err != nil {
 					return err
 				}
 			}
@@ -224,45 +253,68 @@ func (p *Pieces) Close() error {
 	c := p.cache
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
-	c.mu.Lock()
 	p.mu.Lock()
-	p.isClosed, p.fetching, p.changes = true, false, nil
-	var drop []int
+	p.isClosed = true
+	p.mu.Unlock()
+	p.writing.Wait()
+
+	err := p.punchAll(p.giveUp(), func(piece int) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.isEmpty(piece)
+	})
+	p.mu.Lock()
+	t := p.summary()
+	if p.lent {
+		t.retry = time.Now().Add(lendTime)
+	}
+	p.mu.Unlock()
+	if t.have.count() == 0 {
+		err = errors.Join(err, p.closeFiles(), c.removeFiles(p.key))
+		t.bytes = c.onDisk(p.key)
+	} else {
+		if err == nil {
+			err = p.finish()
+		}
+		t.bytes = p.onDisk()
+		err = errors.Join(err, p.closeFiles())
+	}
+	t.lastUse = time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, p.key)
+	p.charge(-p.charged)
+	if t.bytes > 0 {
+		c.closed[p.key] = t
+		c.used += t.bytes
+	}
+	c.admit()
+	return err
+}
+
+// giveUp gives up the pieces that are not complete, and returns those that have data.
+func (p *Pieces) giveUp() (drop []int) {
+	c := p.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fetch(false)
+	p.waiters = nil
 	for i := range p.slots {
 		s := &p.slots[i]
-		if !s.has(hasRoom) || s.state != Missing {
+		if s.state != Missing || !s.has(hasRoom) {
 			continue
 		}
 		if s.has(partial) {
 			drop = append(drop, i)
+			s.clear(hasRoom | partial)
 		} else {
-			c.unwritten.Add(-p.cost(i))
+			p.leaveRoom(i)
 		}
-		s.clear(hasRoom | partial)
-		c.used -= p.cost(i)
 	}
-	t := p.summary()
-	p.mu.Unlock()
-	delete(c.open, p.key)
-	c.used -= t.room + p.statesCost() + p.overhead
-	c.mu.Unlock()
-
-	err := p.punchAll(drop)
-	if t.have.count() == 0 {
-		return errors.Join(err, p.closeFiles(), c.removeFiles(p.key))
-	}
-	if err == nil {
-		err = p.finish()
-	}
-	t.bytes = p.onDisk()
-	err = errors.Join(err, p.closeFiles())
-	t.lastUse = time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed[p.key] = t
-	c.used += t.bytes
-	c.admit()
-	return err
+	drop = slices.DeleteFunc(drop, func(int) bool { return c.noHoles.Load() }) // it stays, and is counted
+	return drop
 }
 
 // onDisk returns what both files take, in bytes.
@@ -278,7 +330,10 @@ func (p *Pieces) onDisk() int64 {
 
 // finish notes that the data was left as the states say.
 func (p *Pieces) finish() error {
-	if !p.states.dirty() {
+	p.mu.Lock()
+	distrusted := p.distrusted
+	p.mu.Unlock()
+	if !p.states.dirty() && !distrusted {
 		return nil // it says so still
 	}
 	if err := p.data.Sync(); err != nil {
@@ -298,14 +353,8 @@ func (p *Pieces) finish() error {
 func (p *Pieces) summary() *closedTorrent {
 	t := &closedTorrent{have: newBitset(len(p.slots))}
 	for i := range p.slots {
-		s := &p.slots[i]
-		if s.state == Missing {
-			continue
-		}
-		t.have.set(i)
-		t.room += p.cost(i)
-		if s.has(edge) {
-			t.edges += p.cost(i)
+		if s := &p.slots[i]; s.state != Missing {
+			t.note(i, p.cost(i), s.has(edge))
 		}
 	}
 	return t
@@ -409,67 +458,6 @@ func (p *Pieces) Complete() bool {
 	return p.present == len(p.slots)
 }
 
-// Check hashes those of the pieces that an earlier run has left, so that each of them is either present or missing
-// afterwards. The error is the cause of ctx, or one of the disk.
-func (p *Pieces) Check(ctx context.Context, span Span) error {
-	for i := span.First; i <= span.Last; i++ {
-		if err := p.check(ctx, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Pieces) check(ctx context.Context, piece int) error {
-	p.mu.Lock()
-	s := &p.slots[piece]
-	if s.state != Suspect {
-		p.mu.Unlock()
-		return nil
-	}
-	if other, ok := p.checking[piece]; ok {
-		p.mu.Unlock()
-		select {
-		case <-other:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	ended := make(chan struct{})
-	p.checking[piece] = ended
-	s.readers++
-	p.mu.Unlock()
-
-	right, err := p.verify(piece, io.NewSectionReader(p.data, int64(piece)*p.PieceLength, p.length(piece)))
-	if err == nil && !right {
-		if err = p.states.soil(&p.Geometry); err == nil {
-			err = p.states.save(piece, []byte{0})
-		}
-	}
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.checking, piece)
-	close(ended)
-	s.readers--
-	switch {
-	case err != nil:
-		return fmt.Errorf("check the cache: %w", err)
-	case right:
-		p.suspect--
-		p.becomePresent(piece)
-		p.change(piece, recheck)
-	default:
-		p.suspect--
-		p.counted()
-		s.state = Missing
-		s.set(partial) // what is there is in the way of nobody, and will be written over
-		p.change(piece, recheck)
-	}
-	return nil
-}
-
 // becomePresent needs p.mu.
 func (p *Pieces) becomePresent(piece int) {
 	s := &p.slots[piece]
@@ -487,7 +475,24 @@ func (p *Pieces) becomePresent(piece int) {
 // counted is called when present or suspect have changed. It needs p.mu.
 func (p *Pieces) counted() {
 	p.version++
-	p.tally.pieces.Store(int32(p.present + p.suspect))
+	if !p.isClosed {
+		p.tally.pieces.Store(int32(p.present + p.suspect))
+	}
+}
+
+// save writes the states of some pieces to the disk.
+func (p *Pieces) save(span Span, states []byte) error {
+	if err := p.states.soil(&p.Geometry); err != nil {
+		return err
+	}
+	if p.states.isWhole() {
+		return p.states.save(span.First, states)
+	}
+	p.mu.Lock()
+	all := p.savedStates()
+	p.mu.Unlock()
+	copy(all[span.First:], states)
+	return p.states.rewrite(&p.Geometry, all)
 }
 
 // savedStates is what the file of the states has to hold.

@@ -30,6 +30,7 @@ const (
 	magic1      = "shoalpc1"
 	magic2      = "shoalpc2"
 	maxStates   = 1 << 21 // more pieces than any torrent may have here
+	maxSize     = 1 << 60 // larger than any torrent may be here, in bytes
 	maxFileSize = headerSize + maxStates + trailerSize
 
 	savedPresent byte = 1
@@ -54,7 +55,7 @@ func parseStates(b []byte) (s saved, ok bool) {
 	}
 	s.pieceLength = int64(binary.LittleEndian.Uint64(b[magicSize:]))
 	s.size = int64(binary.LittleEndian.Uint64(b[2*magicSize:]))
-	if s.pieceLength <= 0 || s.size < 0 || s.size/s.pieceLength >= maxStates {
+	if s.pieceLength <= 0 || s.pieceLength > maxSize || s.size < 0 || s.size > maxSize || s.size/s.pieceLength >= maxStates {
 		return s, false
 	}
 	n := int(s.size / s.pieceLength)
@@ -114,8 +115,9 @@ func (s *saved) isClean(data os.FileInfo) bool {
 type statesFile struct {
 	file *os.File
 
-	mu     sync.Mutex // held while the trailer is cut off, which is once
+	mu     sync.Mutex // held while the trailer is cut off, or all of it is written, which is rare
 	soiled bool       // there is no trailer
+	broken bool       // it could not be written, and is to be written anew
 }
 
 // load returns the states, nil if the file does not have those of the torrent, and whether all they say can be relied on
@@ -127,7 +129,10 @@ func (f *statesFile) load(g *Geometry, data os.FileInfo) (states []byte, clean b
 	}
 	f.soiled = true
 	if old, ok := parseStates1(b, g.Pieces); ok {
-		return old, false, f.write(g, old)
+		if err = f.write(g, old); isFull(err) {
+			err = nil
+		}
+		return old, false, err
 	}
 	s, ok := parseStates(b)
 	if !ok || s.pieceLength != g.PieceLength || s.size != g.Size || len(s.states) != g.Pieces {
@@ -170,11 +175,22 @@ func (f *statesFile) rewrite(g *Geometry, states []byte) error {
 }
 
 func (f *statesFile) write(g *Geometry, states []byte) error {
+	f.broken = true
 	if err := f.file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := f.file.WriteAt(append(header(g), states...), 0)
-	return err
+	if _, err := f.file.WriteAt(append(header(g), states...), 0); err != nil {
+		return err
+	}
+	f.broken = false
+	return nil
+}
+
+// isWhole says whether single states may be written.
+func (f *statesFile) isWhole() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.broken
 }
 
 // save writes the states of some pieces, from first on. The trailer has to be off.

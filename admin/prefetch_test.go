@@ -1,0 +1,35 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestPrefetchAndEvict has a torrent that nobody seeds; what is fetched and freed is tested with the library.
+func TestPrefetchAndEvict(t *testing.T) {
+	s := openSite(t)
+	ih := s.mustAdd(t, "films", folderTorrent("a", 3)).Infohash
+	for what, done := range map[string]int{"prefetch": http.StatusAccepted, "evict": http.StatusOK} {
+		path := s.torrentPath(ih, what)
+		for body, want := range map[string]int{
+			`{}`:                  done,
+			`{"path":"sub"}`:      done,
+			`{"path":"/sub/000"}`: done,
+			`{"path":"nowhere"}`:  http.StatusNotFound,
+			`{"path":"../x"}`:     http.StatusNotFound,
+			`{"path":1}`:          http.StatusBadRequest,
+			`{"file":"x"}`:        http.StatusBadRequest,
+		} {
+			wantStatus(t, s.json(t, http.MethodPost, path, body), want)
+		}
+		wantStatus(t, s.do(t, http.MethodPost, path, "", nil), done)
+		wantStatus(t, s.do(t, http.MethodPost, path, "text/plain", strings.NewReader("sub")), http.StatusUnsupportedMediaType)
+		wantStatus(t, s.json(t, http.MethodPost, "/api/v1/torrents/"+otherHash+"/"+what, `{}`), http.StatusNotFound)
+		wantStatus(t, s.json(t, http.MethodPost, "/api/v1/torrents/xyz/"+what, `{}`), http.StatusBadRequest)
+	}
+	a := s.json(t, http.MethodPost, s.torrentPath(ih, "evict"), `{}`)
+	if got := strings.TrimSpace(string(a.body)); got != `{"freed":0}` {
+		t.Errorf("%s answers %s", a.what, got)
+	}
+}
