@@ -272,16 +272,18 @@ func (w *watching) having(ih Infohash) (files map[string]watch.Stamp, known bool
 // dismiss notes in next that somebody removes a torrent, for the sake of which its files would bring it
 // back. It needs l.changing.
 func (l *Library) dismiss(next *libraryRecord, e *entry) {
-	e.mu.Lock()
-	brought := e.rec.Source != nil
-	e.mu.Unlock()
+	source := e.source()
 	var files map[string]watch.Stamp
 	known := true
 	if l.watching != nil {
 		files, known = l.watching.having(e.ih)
 	}
-	if known && files == nil && !brought {
-		return
+	if known && files == nil {
+		if source == nil {
+			return
+		}
+		// The file that brought it is gone, or nobody looks. Others that come are none that he has seen.
+		files = map[string]watch.Stamp{source.Path: source.Stamp}
 	}
 	if next.Watch.Dismissed == nil {
 		next.Watch.Dismissed = make(map[Infohash]map[string]watch.Stamp)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"shoal/torrents/watch"
 )
 
 // followed is a library with a watch folder.
@@ -664,4 +666,27 @@ func TestWatchOff(t *testing.T) {
 	if got := l.current().Watch.Dismissed; got != nil {
 		t.Errorf("dismissed: %v, want nothing", got)
 	}
+}
+
+// TestDismissedFileGone removes a torrent whose file has just gone: only that file, as it was, must not bring it again.
+func TestDismissedFileGone(t *testing.T) {
+	l := mustOpen(t, testOptions(t, newRecorder()))
+	e := l.entries[mustAdd(t, l, "r", tiny(t, "a", 1)).Infohash]
+	rec := e.record()
+	rec.Source = &sourceRecord{Path: "r/a.torrent", Stamp: watch.Stamp{Size: 7}}
+	e.setRecord(rec)
+	for _, w := range []*watching{nil, {files: make(map[string]*watchedFile)}} {
+		l.watching = w
+		next := l.state.clone()
+		l.dismiss(next, e)
+		if !next.Watch.isDismissed(e.ih, &watch.File{Path: "r/a.torrent", Stamp: watch.Stamp{Size: 7}}) {
+			t.Error("the file may bring it again, want it dismissed")
+		}
+		for _, other := range []watch.File{{Path: "r/a.torrent", Stamp: watch.Stamp{Size: 8}}, {Path: "r/b.torrent", Stamp: watch.Stamp{Size: 7}}} {
+			if next.Watch.isDismissed(e.ih, &other) {
+				t.Errorf("%+v is dismissed, and came later", other)
+			}
+		}
+	}
+	l.watching = nil
 }

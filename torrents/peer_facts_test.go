@@ -87,8 +87,10 @@ func TestPeers(t *testing.T) {
 		}
 		// Of a whole window: the first rate is the engine's, with its burst in it.
 		rate := list[0].DownRate
+		// Whoever has all that we have is not interested until there is more.
+		isInterested := func(p Peer) bool { return slices.Contains(p.Flags, FlagInterested) }
 		return len(list) == 2 && list[0].Received+list[1].Received > 0 && list[0].Sent+list[1].Sent > 0 &&
-			rate > 0 && rate <= 2*opts.Swarm.DownLimit
+			rate > 0 && rate <= 2*opts.Swarm.DownLimit && slices.ContainsFunc(list, isInterested)
 	})
 	slices.SortFunc(list, func(a, b Peer) int { return strings.Compare(string(a.Found), string(b.Found)) })
 	got := list[0]
