@@ -193,15 +193,12 @@ func Open(opts Options) (_ *Library, err error) {
 	return l, nil
 }
 
-// tidyCache frees the cache of torrents that are not in the library, and says which cannot be read with its limit.
+// tidyCache lets the cache of torrents that are not in the library go first, and says which cannot be read with its limit.
 func (l *Library) tidyCache() {
-	err := l.cache.Keep(func(key cache.Key) bool {
+	l.cache.Keep(func(key cache.Key) bool {
 		_, ok := l.entries[Infohash(key)]
 		return ok
 	})
-	if err != nil {
-		l.log.Warn("the cache of torrents that are not in the library cannot be freed", "err", err)
-	}
 	for _, e := range l.entries {
 		if g := e.rec.geometry(); e.rec.resolved() {
 			if err := l.checkFits(&g); err != nil {

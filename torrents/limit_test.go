@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -236,5 +237,50 @@ func TestPrefetch(t *testing.T) {
 	}
 	if _, err := files["b/c"].ReadAt(t.Context(), b, 0); err != nil || !bytes.Equal(b, s.files["b/c"]) {
 		t.Errorf("read again: %v", err)
+	}
+}
+
+// TestCacheOfUnknown has the cache of a torrent that is not in the library, as after the loss of that: it is used again if the torrent is
+// added, and goes first if something else needs the room.
+func TestCacheOfUnknown(t *testing.T) {
+	const piece = 256 << 10
+	lost := newSample(t, "lost", piece, map[string][]byte{"x": randomBytes(8 * piece)})
+	known := newSample(t, "known", piece, map[string][]byte{"x": randomBytes(8 * piece)})
+	late := newSample(t, "late", piece, map[string][]byte{"x": randomBytes(6 * piece)})
+	p := startPeer(t, lost, known, late)
+	rec := newRecorder()
+	opts := testOptions(t, rec, p.addr)
+	opts.CacheLimit = 20 * piece
+	l := mustOpen(t, opts)
+	mustAdd(t, l, "r", lost.metainfo)
+	mustAdd(t, l, "r", known.metainfo)
+	readFiles(t, rec.await(t, known.infohash), known.files)
+	readFiles(t, rec.await(t, lost.infohash), lost.files)
+	forget := func() {
+		t.Helper()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(l.recordPath(lost.infohash)); err != nil {
+			t.Fatal(err)
+		}
+		rec = newRecorder()
+		opts.Watcher = rec
+		l = mustOpen(t, opts)
+	}
+
+	forget()
+	before := p.uploaded()
+	mustAdd(t, l, "r", lost.metainfo)
+	readFiles(t, rec.await(t, lost.infohash), lost.files)
+	if got := p.uploaded() - before; got > 0 {
+		t.Errorf("%d bytes were fetched again", got)
+	}
+
+	forget()
+	mustAdd(t, l, "r", late.metainfo)
+	readFiles(t, rec.await(t, late.infohash), late.files)
+	if got, err := l.Torrent(known.infohash); err != nil || got.Cached != got.Size {
+		t.Errorf("of the torrent in the library there are %d of %d bytes, %v", got.Cached, got.Size, err)
 	}
 }

@@ -32,17 +32,15 @@ type pipeline struct {
 	// the most; see kick.
 	pending, limit int64
 
-	lead     time.Duration // how much time's worth of data to have under way; see probe
-	probing  bool          // lead was raised a moment ago
-	before   float64       // the rate before that
-	lastLead time.Duration // and lead
-	retry    time.Time     // when to raise it again at the earliest
-	rates    [10]float64   // measured last, in bytes per second
-	count    int           // of rates measured
-	looked   time.Time
-	arrived  int64 // bytes, when it was measured last
-	seen     int64 // bytes, at the last step
-	beat     int64 // bytes, at the last beat
+	gap     time.Duration // the longest time lately in which nothing came of what was under way
+	came    time.Time     // when something came last, or was asked for after nothing was under way
+	started bool          // something has come
+	rates   [10]float64   // measured last, in bytes per second
+	count   int           // of rates measured
+	looked  time.Time
+	arrived int64 // bytes, when it was measured last
+	seen    int64 // bytes, at the last step
+	beat    int64 // bytes, at the last beat
 }
 
 // wish is how a piece is wanted.
@@ -58,22 +56,20 @@ const (
 	maxUnderWay = 16 << 20
 	// firstUnderWay is that while nothing was measured.
 	firstUnderWay = 2 << 20
-	// A single peer is asked for what comes in minTime, or, where that makes it faster, up to maxTime: on a path with a long round
-	// trip less would not keep it busy.
+	// A single peer is asked for what comes in minTime, or in twice the longest gap: that is a round trip to a peer far away, or
+	// half a second to a Transmission, which answers twice a second.
 	minTime = 150 * time.Millisecond
-	maxTime = 2 * time.Second
+	maxGap  = time.Second
+	// gapFade is what is left of a gap after each rateTime.
+	gapFade = 0.9
 	// rateTime is how long a rate is measured for.
 	rateTime = 500 * time.Millisecond
-	// probeEvery is how many rates are measured between two attempts to make it faster.
-	probeEvery = 6
-	// probePause is how long to wait before trying again whether more under way would make it faster.
-	probePause = 15 * time.Second
 	// beat is how often is looked whether anything comes at all.
 	beat = 500 * time.Millisecond
 )
 
 func newPipeline(m *member) *pipeline {
-	return &pipeline{m: m, wanted: make(map[int]wish), told: make(map[int]cache.Urgency), lead: minTime}
+	return &pipeline{m: m, wanted: make(map[int]wish), told: make(map[int]cache.Urgency)}
 }
 
 // run goes on until the member leaves.
@@ -182,11 +178,19 @@ func (l *pipeline) step() {
 
 // follow notes what the engine does by itself: when all that it asked for has come, it asks for more, and for up to twice as much as the last time.
 func (l *pipeline) follow(total, left int64) {
+	now := time.Now()
+	if total > l.seen {
+		if l.started && l.pending > 0 {
+			l.gap = max(l.gap, min(now.Sub(l.came), maxGap))
+		}
+		l.came, l.started = now, true
+	}
 	l.pending = max(0, l.pending-(total-l.seen))
 	l.seen = total
 	if l.pending == 0 && left > 0 {
 		l.pending = min(max(l.limit, chunk), left)
 		l.limit = 2 * l.pending
+		l.came = now
 	}
 }
 
@@ -269,7 +273,8 @@ func (l *pipeline) target() int64 {
 	if l.count == 0 {
 		return firstUnderWay
 	}
-	return min(max(int64(l.rate()*l.lead.Seconds()), minUnderWay), maxUnderWay)
+	lead := max(minTime, 2*l.gap)
+	return min(max(int64(l.rate()*lead.Seconds()), minUnderWay), maxUnderWay)
 }
 
 // rate is the best of those measured last: one that was low because too little was under way must not make that still less.
@@ -286,30 +291,11 @@ func (l *pipeline) measure(total int64) {
 	first := took > 4*rateTime // nothing was asked for meanwhile
 	l.looked, l.arrived = now, total
 	if first {
-		l.probing = false
 		return
 	}
 	l.rates[l.count%len(l.rates)] = rate
 	l.count++
-	l.probe(now)
-}
-
-// probe finds out whether more under way makes a single peer faster, as it does when it is far away.
-func (l *pipeline) probe(now time.Time) {
-	best := l.rate()
-	switch {
-	case best == 0 || l.count%probeEvery != 0:
-	case l.probing && best < l.before*1.15:
-		l.lead = l.lastLead
-		l.probing, l.retry = false, now.Add(probePause)
-	case len(l.told) == len(l.wanted) || now.Before(l.retry) || l.lead >= maxTime:
-		l.probing = false // all that is wanted is under way
-	default:
-		// Twice as much as now, which may be more than the rate asks for.
-		twice := time.Duration(float64(2*l.target()) / best * float64(time.Second))
-		l.probing, l.before, l.lastLead = true, best, l.lead
-		l.lead = min(maxTime, max(2*l.lead, twice))
-	}
+	l.gap = time.Duration(gapFade * float64(l.gap))
 }
 
 // chunk is what the engine asks for at a time, in bytes.

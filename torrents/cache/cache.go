@@ -233,22 +233,16 @@ func parseName(name string) (key Key, ok bool) {
 func (c *Cache) dataPath(key Key) string   { return filepath.Join(c.dir, key.String()+dataSuffix) }
 func (c *Cache) statesPath(key Key) string { return filepath.Join(c.dir, key.String()+statesSuffix) }
 
-// Keep removes what is there of torrents that known does not say are known. None of those may be open.
-func (c *Cache) Keep(known func(Key) bool) error {
+// Keep lets what is there of torrents that known does not say are known go first when room is needed. Should they be added again, as
+// after the loss of the library, they need not be fetched again.
+func (c *Cache) Keep(known func(Key) bool) {
 	c.mu.Lock()
-	var orphans []Key
-	for key := range c.closed {
+	defer c.mu.Unlock()
+	for key, t := range c.closed {
 		if !known(key) {
-			orphans = append(orphans, key)
+			t.lastUse = time.Time{}
 		}
 	}
-	c.mu.Unlock()
-	var err error
-	for _, key := range orphans {
-		c.log.Info("the cache of a torrent that is not in the library is removed", "torrent", key.String())
-		err = errors.Join(err, c.Remove(key))
-	}
-	return err
 }
 
 // Remove frees what is there of a torrent, which must not be open.
