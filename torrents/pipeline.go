@@ -32,11 +32,11 @@ type pipeline struct {
 	// the most; see kick.
 	pending, limit int64
 
-	gap     time.Duration // the longest time lately in which nothing came of what was under way
-	came    time.Time     // when something came last, or was asked for after nothing was under way
-	started bool          // something has come
-	rates   [10]float64   // measured last, in bytes per second
-	count   int           // of rates measured
+	gaps    [3]time.Duration // the longest times lately in which nothing came of what was under way, the longest first
+	came    time.Time        // when something came last, or was asked for after nothing was under way
+	started bool             // something has come
+	rates   [10]float64      // measured last, in bytes per second
+	count   int              // of rates measured
 	looked  time.Time
 	arrived int64 // bytes, when it was measured last
 	seen    int64 // bytes, at the last step
@@ -61,7 +61,7 @@ const (
 	minTime = 150 * time.Millisecond
 	maxGap  = time.Second
 	// gapFade is what is left of a gap after each rateTime.
-	gapFade = 0.9
+	gapFade = 0.8
 	// rateTime is how long a rate is measured for.
 	rateTime = 500 * time.Millisecond
 	// beat is how often is looked whether anything comes at all.
@@ -181,7 +181,7 @@ func (l *pipeline) follow(total, left int64) {
 	now := time.Now()
 	if total > l.seen {
 		if l.started && l.pending > 0 {
-			l.gap = max(l.gap, min(now.Sub(l.came), maxGap))
+			l.paused(min(now.Sub(l.came), maxGap))
 		}
 		l.came, l.started = now, true
 	}
@@ -191,6 +191,15 @@ func (l *pipeline) follow(total, left int64) {
 		l.pending = min(max(l.limit, chunk), left)
 		l.limit = 2 * l.pending
 		l.came = now
+	}
+}
+
+// paused notes that nothing came for a while.
+func (l *pipeline) paused(gap time.Duration) {
+	for i := range l.gaps {
+		if gap > l.gaps[i] {
+			gap, l.gaps[i] = l.gaps[i], gap
+		}
 	}
 }
 
@@ -273,7 +282,8 @@ func (l *pipeline) target() int64 {
 	if l.count == 0 {
 		return firstUnderWay
 	}
-	lead := max(minTime, 2*l.gap)
+	// One or two long ones may be by chance.
+	lead := max(minTime, 2*l.gaps[len(l.gaps)-1])
 	return min(max(int64(l.rate()*lead.Seconds()), minUnderWay), maxUnderWay)
 }
 
@@ -295,7 +305,9 @@ func (l *pipeline) measure(total int64) {
 	}
 	l.rates[l.count%len(l.rates)] = rate
 	l.count++
-	l.gap = time.Duration(gapFade * float64(l.gap))
+	for i := range l.gaps {
+		l.gaps[i] = time.Duration(gapFade * float64(l.gaps[i]))
+	}
 }
 
 // chunk is what the engine asks for at a time, in bytes.

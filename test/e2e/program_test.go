@@ -79,7 +79,7 @@ func TestStartErrors(t *testing.T) {
 			2,
 			[]string{`SHOAL_BT_DHT: "maybe"`, `SHOAL_CACHE_LIMIT: "lots"`, `SHOAL_NFS_READ_WAIT: "50"`},
 		},
-		{"protection that is not there yet", []string{"SHOAL_BT_INTERFACE=tun0"}, 2, []string{"SHOAL_BT_INTERFACE: "}},
+		{"a blocklist that is not there", []string{"SHOAL_BT_BLOCKLIST=" + file + ".txt"}, 1, []string{"SHOAL_BT_BLOCKLIST", file + ".txt"}},
 	}
 	for _, test := range tests {
 		got := runProgram(t, environment(t, test.env...), "serve")
