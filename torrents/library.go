@@ -456,42 +456,12 @@ func (l *Library) writeState(next *libraryRecord) error {
 	return nil
 }
 
-func (s *libraryRecord) clone() *libraryRecord {
-	c := *s
-	c.Routes = slices.Clone(s.Routes)
-	c.Watch = s.Watch.clone()
-	return &c
-}
-
-// takeIDs hands out n file ids, and returns the first.
-func (s *libraryRecord) takeIDs(n uint64) uint64 {
-	first := s.NextID
-	s.NextID += n
-	return first
-}
-
-func (s *libraryRecord) route(name string) *routeRecord {
-	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &s.Routes[i]
-}
-
 // routeName returns the name of a route, or "" if it is not there. It needs l.mu or l.changing.
 func (l *Library) routeName(id uint64) string {
 	if r := l.state.byID(id); r != nil {
 		return r.Name
 	}
 	return ""
-}
-
-func (s *libraryRecord) byID(id uint64) *routeRecord {
-	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &s.Routes[i]
 }
 
 // Torrents lists the torrents, in no order: who wants one sorts what he picks.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,36 @@ type libraryRecord struct {
 	Routes []routeRecord `json:"routes"`
 	Limits limitsRecord  `json:"limits,omitzero"`
 	Watch  watchRecord   `json:"watch,omitzero"`
+}
+
+func (s *libraryRecord) clone() *libraryRecord {
+	c := *s
+	c.Routes = slices.Clone(s.Routes)
+	c.Watch = s.Watch.clone()
+	return &c
+}
+
+// takeIDs hands out n file ids, and returns the first.
+func (s *libraryRecord) takeIDs(n uint64) uint64 {
+	first := s.NextID
+	s.NextID += n
+	return first
+}
+
+func (s *libraryRecord) route(name string) *routeRecord {
+	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Routes[i]
+}
+
+func (s *libraryRecord) byID(id uint64) *routeRecord {
+	i := slices.IndexFunc(s.Routes, func(r routeRecord) bool { return r.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Routes[i]
 }
 
 type routeRecord struct {

@@ -142,7 +142,7 @@ func TestDistrust(t *testing.T) {
 	checkAccount(t, c)
 	mustClose(t, p)
 	p = mustOpen(t, c, keyOf(0), ten) // nor are they now
-	if present, suspect, _ := p.Counts(); present != 2 || suspect != 2 {
+	if present, suspect := p.Counts(); present != 2 || suspect != 2 {
 		t.Errorf("%d present and %d suspect pieces, want 2 and 2", present, suspect)
 	}
 	if err := p.Check(t.Context(), Span{0, 3}); err != nil {

@@ -202,7 +202,7 @@ func TestEvictFails(t *testing.T) {
 	fill(t, p, Span{0, 9})
 	writable := readOnly(t, p.File())
 	c.SetLimit(tenCost / 2)
-	await(t, "evicting fails", func() bool { _, suspect, _ := p.Counts(); return suspect > 0 })
+	await(t, "evicting fails", func() bool { _, suspect := p.Counts(); return suspect > 0 })
 	for i := range ten.Pieces {
 		// It may be on its way out just now.
 		await(t, "the piece is there still", func() bool {
@@ -262,7 +262,7 @@ func TestNoHoles(t *testing.T) {
 
 		// What was given up half way stays in the way of nothing.
 		p := mustOpen(t, c, keyOf(4), ten)
-		if present, suspect, _ := p.Counts(); present != 10 || suspect != 0 {
+		if present, suspect := p.Counts(); present != 10 || suspect != 0 {
 			t.Errorf("%d present and %d suspect pieces, want 10 and none", present, suspect)
 		}
 		mustClose(t, p)
@@ -278,7 +278,7 @@ func TestNoHoles(t *testing.T) {
 		mustClose(t, p)
 		checkAccount(t, c)
 		p = mustOpen(t, c, keyOf(5), ten)
-		if present, suspect, _ := p.Counts(); present != 3 || suspect != 0 {
+		if present, suspect := p.Counts(); present != 3 || suspect != 0 {
 			t.Errorf("%d present and %d suspect pieces, want 3 and none", present, suspect)
 		}
 		fill(t, p, Span{0, 9})
@@ -295,11 +295,11 @@ func TestUsedIsNotEvicted(t *testing.T) {
 		t.Fatal("the pieces are not there")
 	}
 	c.SetLimit(blockSize)
-	await(t, "the rest is evicted", func() bool { present, _, _ := p.Counts(); return present == 3 })
+	await(t, "the rest is evicted", func() bool { present, _ := p.Counts(); return present == 3 })
 	if !c.Blocked() && p.State(3) != Present {
 		t.Error("a piece that is held was evicted")
 	}
 	p.Release(Span{2, 4})
-	await(t, "all is evicted", func() bool { present, _, _ := p.Counts(); return present == 0 })
+	await(t, "all is evicted", func() bool { present, _ := p.Counts(); return present == 0 })
 	checkAccount(t, c)
 }

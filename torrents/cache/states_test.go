@@ -177,14 +177,14 @@ func TestReopen(t *testing.T) {
 
 			c := openCache(t, dir, 1<<30)
 			p := mustOpen(t, c, key, small)
-			if present, suspect, _ := p.Counts(); present != test.present || suspect != test.suspect {
+			if present, suspect := p.Counts(); present != test.present || suspect != test.suspect {
 				t.Errorf("%d present and %d suspect pieces, want %d and %d", present, suspect, test.present, test.suspect)
 			}
 			checkAccount(t, c)
 			if err := p.Check(t.Context(), Span{0, 2}); err != nil {
 				t.Fatal(err)
 			}
-			if present, suspect, _ := p.Counts(); present != test.right || suspect != 0 {
+			if present, suspect := p.Counts(); present != test.right || suspect != 0 {
 				t.Errorf("checked: %d present and %d suspect pieces, want %d and none", present, suspect, test.right)
 			}
 			checkAccount(t, c)
@@ -194,7 +194,7 @@ func TestReopen(t *testing.T) {
 				t.Fatal(err)
 			}
 			p = mustOpen(t, c, key, small)
-			if present, _, _ := p.Counts(); present != 3 {
+			if present, _ := p.Counts(); present != 3 {
 				t.Errorf("opened again: %d present pieces, want 3", present)
 			}
 			checkAccount(t, c)
@@ -222,14 +222,14 @@ func TestKilled(t *testing.T) {
 		}
 		again := openCache(t, copied, 1<<30)
 		q := mustOpen(t, again, key, g)
-		if present, suspect, _ := q.Counts(); present != 0 || suspect != half.Len() {
+		if present, suspect := q.Counts(); present != 0 || suspect != half.Len() {
 			t.Errorf("pieces of %d: %d present and %d suspect ones, want none and %d", g.PieceLength, present, suspect, half.Len())
 		}
 		checkAccount(t, again)
 		if err := q.Check(t.Context(), Span{0, g.Pieces - 1}); err != nil {
 			t.Fatal(err)
 		}
-		if present, suspect, _ := q.Counts(); present != half.Len() || suspect != 0 {
+		if present, suspect := q.Counts(); present != half.Len() || suspect != 0 {
 			t.Errorf("checked: %d present and %d suspect ones, want %d and none", present, suspect, half.Len())
 		}
 	}
@@ -243,7 +243,7 @@ func TestCloseKeepsTrailer(t *testing.T) {
 		c := openCache(t, dir, 1<<30)
 		for range 3 {
 			p := mustOpen(t, c, keyOf(0), g)
-			if present, suspect, _ := p.Counts(); present != g.Pieces || suspect != 0 {
+			if present, suspect := p.Counts(); present != g.Pieces || suspect != 0 {
 				t.Errorf("pieces of %d: %d present and %d suspect, want %d and none", g.PieceLength, present, suspect, g.Pieces)
 			}
 			p.mu.Lock()
@@ -356,7 +356,7 @@ func FuzzPieces(f *testing.F) {
 		}
 		p := mustOpen(t, c, key, small)
 		checkAccount(t, c)
-		if present, _, _ := p.Counts(); present != 0 {
+		if present, _ := p.Counts(); present != 0 {
 			// The trailer has the inode and the times of the data, which were not known.
 			t.Errorf("%d pieces are present that nobody has checked", present)
 		}
