@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,5 +32,18 @@ func TestPrefetchAndEvict(t *testing.T) {
 	a := s.json(t, http.MethodPost, s.torrentPath(ih, "evict"), `{}`)
 	if got := strings.TrimSpace(string(a.body)); got != `{"freed":0}` {
 		t.Errorf("%s answers %s", a.what, got)
+	}
+	// Nobody seeds it, so these go on until the site is closed: again they are none more, and there is an end to them.
+	many := s.mustAdd(t, "films", folderTorrent("many", 20)).Infohash
+	refused := 0
+	for range 3 {
+		for i := range 20 {
+			if s.json(t, http.MethodPost, s.torrentPath(many, "prefetch"), fmt.Sprintf(`{"path":"sub/%03d"}`, i)).status == http.StatusBadRequest {
+				refused++
+			}
+		}
+	}
+	if refused != 3*4 {
+		t.Errorf("%d of 60 were refused, want 12: the last 4 of 20, three times", refused)
 	}
 }

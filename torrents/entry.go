@@ -33,13 +33,14 @@ type entry struct {
 	// for the local disk and the engine, never for peers.
 	changing sync.Mutex
 
-	mu        sync.Mutex // guards what follows; held for moments only
-	rec       torrentRecord
-	failure   string // why the torrent cannot be used, in words
-	readError string // why a read failed last, in words
-	lastRead  time.Time
-	session   *session
-	users     int // reads that use the session
+	mu          sync.Mutex // guards what follows; held for moments only
+	rec         torrentRecord
+	failure     string // why the torrent cannot be used, in words
+	readError   string // why a read failed last, in words
+	lastRead    time.Time
+	session     *session
+	prefetching map[string]struct{} // paths that are being fetched ahead
+	users       int                 // reads that use the session
 }
 
 func (l *Library) newEntry(rec torrentRecord) *entry {

@@ -33,12 +33,43 @@ func (l *Library) Prefetch(ih Infohash, path string) error {
 	if isClosed(l.closing) {
 		return ErrClosed
 	}
+	begun, err := e.beginPrefetch(path)
+	if err != nil || !begun {
+		return err
+	}
 	l.workers.Go(func() {
+		defer e.endPrefetch(path)
 		if err := e.prefetch(spans); err != nil && !errors.Is(err, ErrPaused) {
 			_ = e.readFailed(fmt.Errorf("prefetch: %w", err)) // logged there
 		}
 	})
 	return nil
+}
+
+// maxPrefetches is how many files and folders of a torrent are fetched ahead at a time.
+const maxPrefetches = 16
+
+// beginPrefetch notes that path is being fetched ahead, and says whether it was not already. The error is an *InputError.
+func (e *entry) beginPrefetch(path string) (bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.prefetching[path]; ok {
+		return false, nil
+	}
+	if len(e.prefetching) >= maxPrefetches {
+		return false, inputErrorf("of this torrent, %d files and folders are being fetched already; prefetch the folder above them instead", maxPrefetches)
+	}
+	if e.prefetching == nil {
+		e.prefetching = make(map[string]struct{})
+	}
+	e.prefetching[path] = struct{}{}
+	return true, nil
+}
+
+func (e *entry) endPrefetch(path string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.prefetching, path)
 }
 
 // prefetch fetches pieces one after the other, and asks for the next ones meanwhile.
