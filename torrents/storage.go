@@ -12,6 +12,9 @@ import (
 	"shoal/torrents/cache"
 )
 
+// Workers is how many threads hash and write pieces. GOMAXPROCS should be larger by so many.
+const Workers = cache.Workers
+
 // noStorage is for torrents without one of their own: magnets, which store nothing.
 type noStorage struct{}
 
@@ -59,10 +62,7 @@ func (c cachePiece) WriteAt(b []byte, off int64) (int, error) { return c.p.Write
 func (c cachePiece) WriteTo(w io.Writer) (int64, error) { return c.p.Hash(c.index, w, c.length) }
 
 func (c cachePiece) MarkComplete() error {
-	if err := c.p.Verified(c.index); err != nil {
-		return err
-	}
-	if c.p.State(c.index) == cache.Present {
+	if c.p.Verified(c.index) {
 		c.progress.verified.Add(1)
 	}
 	return nil

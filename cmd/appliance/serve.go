@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,6 +47,10 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	for _, w := range cfg.warnings {
 		log.Warn("configuration", "detail", w)
 	}
+	// Whoever serves finds a free place whenever a call arrives, whatever the workers do.
+	processors := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(processors + torrents.Workers)
+	defer runtime.GOMAXPROCS(processors)
 	names := tree.New(time.Now())
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
 	library, err := torrents.Open(libraryOptions(cfg, names, log))

@@ -66,7 +66,7 @@ func (a *arrival) peek(fd uintptr) bool {
 // spin looks for a while.
 func (a *arrival) spin(once func(uintptr) bool, began time.Time) (found bool, err error) {
 	defer spinning.Add(-1)
-	if int(spinning.Add(1)) >= runtime.GOMAXPROCS(0) {
+	if int(spinning.Add(1)) >= min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) {
 		return false, nil
 	}
 	for time.Since(began) < spinTime {

@@ -66,7 +66,10 @@ type Cache struct {
 	noHoles  atomic.Bool // the file system cannot punch holes: torrents are evicted as a whole
 	blocked  atomic.Bool // somebody waits for room
 
-	unwritten atomic.Int64 // bytes of room that is taken and has no data yet
+	unwritten atomic.Int64 // bytes of room that is taken and has no data on disk yet
+
+	workers    *workers
+	assemblies assemblies
 
 	mu          sync.Mutex
 	limit       int64
@@ -118,17 +121,18 @@ const (
 // Open opens the cache in a folder, whatever is in there. The error is one of the disk.
 func Open(opts Options) (*Cache, error) {
 	c := &Cache{
-		dir:      opts.Dir,
-		log:      opts.Logger,
-		start:    time.Now(),
-		kick:     make(chan struct{}, 1),
-		stop:     make(chan struct{}),
-		limit:    opts.Limit,
-		lendRoom: lendRoom,
-		open:     make(map[Key]*Pieces),
-		closed:   make(map[Key]*closedTorrent),
-		tallies:  make(map[Key]*Tally),
-		pinned:   make(map[Key]bool),
+		dir:        opts.Dir,
+		log:        opts.Logger,
+		start:      time.Now(),
+		kick:       make(chan struct{}, 1),
+		stop:       make(chan struct{}),
+		limit:      opts.Limit,
+		lendRoom:   lendRoom,
+		assemblies: assemblies{left: assemblyLimit},
+		open:       make(map[Key]*Pieces),
+		closed:     make(map[Key]*closedTorrent),
+		tallies:    make(map[Key]*Tally),
+		pinned:     make(map[Key]bool),
 	}
 	for _, key := range opts.Pinned {
 		c.pinned[key] = true
@@ -139,13 +143,17 @@ func Open(opts Options) (*Cache, error) {
 	if err := c.probeHoles(); err != nil {
 		return nil, fmt.Errorf("try the cache's disk: %w", err)
 	}
+	c.workers = newWorkers()
 	c.evictor.Go(c.run)
 	return c, nil
 }
 
 // Close ends the eviction. Torrents have to be closed before. Closing again does nothing.
 func (c *Cache) Close() error {
-	c.ending.Do(func() { close(c.stop) })
+	c.ending.Do(func() {
+		close(c.stop)
+		c.workers.close()
+	})
 	c.evictor.Wait()
 	return nil
 }

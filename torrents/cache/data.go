@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"sync"
 )
 
@@ -19,27 +20,19 @@ func (p *Pieces) WriteAt(piece int, b []byte, off int64) (int, error) {
 		p.mu.Unlock()
 		return len(b), nil
 	}
-	if err := p.readErr; err != nil {
-		p.readErr = nil
+	if err := p.diskErr; err != nil {
+		p.diskErr = nil
 		p.mu.Unlock()
-		return 0, fmt.Errorf("read the cache: %w", err)
+		return 0, err
 	}
 	p.forgetHash(piece)
 	p.writing.Add(1)
 	defer p.writing.Done()
-	if !s.has(partial) {
-		s.set(partial)
-		p.cache.unwritten.Add(-p.cost(piece))
-	}
 	s.readers++
 	s.last = p.cache.tick()
 	p.mu.Unlock()
 
-	err := p.states.soil(&p.Geometry)
-	n := 0
-	if err == nil {
-		n, err = p.data.WriteAt(b, int64(piece)*p.PieceLength+off)
-	}
+	n, err := p.put(piece, b, off)
 
 	p.mu.Lock()
 	s.readers--
@@ -63,6 +56,19 @@ func (p *Pieces) WriteAt(piece int, b []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// put puts a block to where the piece is put together.
+func (p *Pieces) put(piece int, b []byte, off int64) (int, error) {
+	for a := p.place(piece); a != nil; a = p.place(piece) {
+		if a.fill(b, off) {
+			return len(b), nil
+		}
+	}
+	if err := p.states.soil(&p.Geometry); err != nil {
+		return 0, err
+	}
+	return p.data.WriteAt(b, int64(piece)*p.PieceLength+off)
+}
+
 // ReadAt reads from a piece that is present. The error is ErrMissing if it is not, or one of the disk.
 func (p *Pieces) ReadAt(piece int, b []byte, off int64) (int, error) {
 	span := Span{piece, piece}
@@ -79,16 +85,46 @@ var hashBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 // Hash writes what there is of a piece, right or not, n bytes, to w. The error is ErrTorn if some of it was thrown away, or one
 // of the disk, which the next WriteAt returns as well: the engine fetches the piece again whatever Hash returns, and would do so
 // for ever. If there is none, the piece is kept until Verified or Reset.
-func (p *Pieces) Hash(piece int, w io.Writer, n int64) (int64, error) {
+func (p *Pieces) Hash(piece int, w io.Writer, n int64) (written int64, err error) {
 	p.mu.Lock()
 	s := &p.slots[piece]
 	if s.has(torn) || !s.has(hasRoom) {
 		p.mu.Unlock()
 		return 0, ErrTorn
 	}
+	if p.isClosed {
+		p.mu.Unlock()
+		return 0, os.ErrClosed
+	}
+	p.writing.Add(1) // what is in memory stays there
+	defer p.writing.Done()
 	s.readers++
 	p.forgetHash(piece)
+	a := p.assemblies[piece]
 	p.mu.Unlock()
+	p.cache.workers.do(func() { written, err = p.hash(a, piece, w, n) })
+
+	p.mu.Lock()
+	if err == nil && p.fetching && !p.isClosed {
+		p.hashed[piece] = struct{}{}
+		p.mu.Unlock()
+		return written, nil
+	}
+	p.noteError("read", err)
+	p.mu.Unlock()
+	p.Release(Span{piece, piece})
+	return written, err
+}
+
+// hash is Hash of a piece that was put together in a, if that is in memory still.
+func (p *Pieces) hash(a *assembly, piece int, w io.Writer, n int64) (int64, error) {
+	if a != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.parts != nil {
+			return a.writeTo(w, n)
+		}
+	}
 	buffer := hashBuffers.Get().(*[256 << 10]byte)
 	defer hashBuffers.Put(buffer)
 	r := io.NewSectionReader(p.data, int64(piece)*p.PieceLength, n)
@@ -97,19 +133,14 @@ func (p *Pieces) Hash(piece int, w io.Writer, n int64) (int64, error) {
 	if err == nil && written < n {
 		err = io.ErrUnexpectedEOF
 	}
-
-	p.mu.Lock()
-	if err == nil && p.fetching && !p.isClosed {
-		p.hashed[piece] = struct{}{}
-		p.mu.Unlock()
-		return written, nil
-	}
-	if err != nil {
-		p.readErr = err
-	}
-	p.mu.Unlock()
-	p.Release(Span{piece, piece})
 	return written, err
+}
+
+// noteError keeps an error of the disk for the next WriteAt. Of a disk that is full others are told. It needs p.mu.
+func (p *Pieces) noteError(doing string, err error) {
+	if err != nil && !isFull(err) {
+		p.diskErr = fmt.Errorf("%s the cache: %w", doing, err)
+	}
 }
 
 // forgetHash makes a piece one that was not hashed. It needs p.mu.
@@ -120,19 +151,20 @@ func (p *Pieces) forgetHash(piece int) {
 	}
 }
 
-// Verified notes that the data of a piece, as Hash has read it, is right. If it was written since, it stays missing.
-func (p *Pieces) Verified(piece int) error {
+// Verified notes that the data of a piece, as Hash has read it, is right, and says whether the piece is present now. If it was written
+// since, or the disk fails, it stays missing; the error is what the next WriteAt returns.
+func (p *Pieces) Verified(piece int) bool {
 	p.mu.Lock()
 	s := &p.slots[piece]
 	_, hashed := p.hashed[piece]
-	good := hashed && !p.isClosed && s.state == Missing && s.has(hasRoom) && s.has(partial) && !s.has(torn)
+	good := hashed && !p.isClosed && s.state == Missing && s.has(hasRoom) && p.begun(piece) && !s.has(torn)
 	p.forgetHash(piece)
 	if !good {
 		if s.state == Missing {
 			p.change(piece, recheck)
 		}
 		p.mu.Unlock()
-		return nil
+		return false
 	}
 	s.readers++ // nobody evicts it meanwhile
 	p.writing.Add(1)
@@ -141,29 +173,40 @@ func (p *Pieces) Verified(piece int) error {
 	if s.has(edge) {
 		saved |= savedEdge
 	}
+	a := p.assemblies[piece]
 	p.mu.Unlock()
 
-	err := p.save(Span{piece, piece}, []byte{saved})
+	var err error
+	if a != nil {
+		p.cache.workers.do(func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			err = p.writeOut(a)
+		})
+	}
+	if err == nil {
+		err = p.save(Span{piece, piece}, []byte{saved})
+	}
 
 	p.mu.Lock()
 	s.readers--
-	if err == nil {
+	present := err == nil && !s.has(torn)
+	if present {
 		p.becomePresent(piece)
 		p.change(piece, 0)
 	} else {
 		s.set(torn)
+		p.noteError("write", err)
 		p.change(piece, recheck)
 	}
 	p.mu.Unlock()
 	if isFull(err) {
 		p.cache.diskFull()
-		err = nil
 	}
-	if err != nil {
-		return fmt.Errorf("write the cache: %w", err)
+	if present {
+		p.cache.admitted()
 	}
-	p.cache.admitted()
-	return nil
+	return present
 }
 
 // Reset notes that the data of a piece is wrong, and is going to be fetched from the beginning.

@@ -36,7 +36,7 @@ func (p *Pieces) Want(span Span, u Urgency, n int, ticket uint32) {
 			s.ahead = uint16(int(s.ahead) + n)
 		}
 		p.queue(i)
-		if s.wanted() == None && s.state == Missing && s.has(hasRoom) && !s.has(partial) && s.readers == 0 {
+		if s.wanted() == None && s.state == Missing && s.has(hasRoom) && !p.begun(i) && s.readers == 0 {
 			p.leaveRoom(i)
 		}
 		p.change(i, 0)
@@ -183,7 +183,7 @@ func (p *Pieces) Fetch(on bool) {
 // fetch needs p.mu.
 func (p *Pieces) fetch(on bool) {
 	p.fetching = on
-	p.changes, p.readErr = nil, nil
+	p.changes, p.diskErr = nil, nil
 	for i := range p.hashed {
 		p.forgetHash(i)
 	}

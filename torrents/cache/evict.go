@@ -360,6 +360,9 @@ func (p *Pieces) leave(piece int) {
 		if !s.has(partial) {
 			next = leavingEmpty
 		}
+		if p.discard(piece) {
+			s.set(torn) // the engine believes that it has some of it
+		}
 	}
 	p.counted()
 	s.state = next

@@ -268,6 +268,7 @@ func TestNoHoles(t *testing.T) {
 		mustClose(t, p)
 		p = mustOpen(t, c, keyOf(5), ten)
 		fill(t, p, Span{2, 4})
+		c.assemblies.left = 0 // it goes to the disk at once
 		p.Want(Span{7, 7}, Now, 1, ticket.Add(1))
 		await(t, "there is room", func() bool {
 			_, err := p.WriteAt(7, []byte("part"), 0)
@@ -277,6 +278,7 @@ func TestNoHoles(t *testing.T) {
 		})
 		mustClose(t, p)
 		checkAccount(t, c)
+		c.assemblies.left = assemblyLimit
 		p = mustOpen(t, c, keyOf(5), ten)
 		if present, suspect := p.Counts(); present != 3 || suspect != 0 {
 			t.Errorf("%d present and %d suspect pieces, want 3 and none", present, suspect)

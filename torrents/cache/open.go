@@ -10,11 +10,12 @@ import (
 func (c *Cache) Open(key Key, g Geometry, verify Verify) (*Pieces, error) {
 	p := &Pieces{
 		Geometry: g, cache: c, key: key, verify: verify,
-		signal:   make(chan struct{}, 1),
-		slots:    make([]slot, g.Pieces),
-		done:     make(map[int]chan struct{}),
-		checking: make(map[int]chan struct{}),
-		hashed:   make(map[int]struct{}),
+		signal:     make(chan struct{}, 1),
+		slots:      make([]slot, g.Pieces),
+		done:       make(map[int]chan struct{}),
+		checking:   make(map[int]chan struct{}),
+		hashed:     make(map[int]struct{}),
+		assemblies: make(map[int]*assembly),
 	}
 	for _, e := range g.Edges {
 		for i := e.First; i <= e.Last; i++ {

@@ -72,22 +72,23 @@ type Pieces struct {
 
 	signal chan struct{} // of capacity 1: there are changes
 
-	mu       sync.Mutex
-	slots    []slot
-	present  int // pieces
-	suspect  int
-	done     map[int]chan struct{} // closed when the piece is present
-	checking map[int]chan struct{} // closed when the check has ended
-	waiters  []waiter
-	changes  []int            // pieces whose fetch may have changed, while fetching
-	hashed   map[int]struct{} // hashed, and not evicted until the engine has said whether they are right
-	readErr  error            // the disk did not give back what was to be hashed
-	lent     bool             // since it was opened; at lentAt, in ticks, for the last time
-	lentAt   uint32
-	fetching bool
-	isClosed bool
-	arrived  int64 // bytes written
-	wakeAt   int64 // when there are so many, who takes the changes is woken; 0 is never
+	mu         sync.Mutex
+	slots      []slot
+	present    int // pieces
+	suspect    int
+	done       map[int]chan struct{} // closed when the piece is present
+	checking   map[int]chan struct{} // closed when the check has ended
+	waiters    []waiter
+	changes    []int             // pieces whose fetch may have changed, while fetching
+	assemblies map[int]*assembly // pieces that are put together in memory
+	hashed     map[int]struct{}  // hashed, and not evicted until the engine has said whether they are right
+	diskErr    error             // the disk did not take what was right, or did not give back what was to be hashed
+	lent       bool              // since it was opened; at lentAt, in ticks, for the last time
+	lentAt     uint32
+	fetching   bool
+	isClosed   bool
+	arrived    int64 // bytes written
+	wakeAt     int64 // when there are so many, who takes the changes is woken; 0 is never
 	// distrusted says that states that were left as they were would be too good.
 	distrusted bool
 	overhead   int64 // bytes on disk beyond the room of the pieces
@@ -157,6 +158,9 @@ func (p *Pieces) giveUp() (drop []int) {
 	defer p.mu.Unlock()
 	p.fetch(false)
 	p.waiters = nil
+	for i := range p.assemblies {
+		p.discard(i)
+	}
 	for i := range p.slots {
 		s := &p.slots[i]
 		if s.state != Missing || !s.has(hasRoom) {

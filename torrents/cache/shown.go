@@ -73,7 +73,7 @@ func (p *Pieces) shown() []Shown {
 		case s.state == Suspect:
 			list[i] = ShownSuspect
 		case s.state != Missing || wanted == None:
-		case s.has(partial) && s.written > 0:
+		case p.begun(i) && s.written > 0:
 			list[i] = ShownPartial
 		case wanted == Now:
 			list[i] = ShownNow

@@ -26,7 +26,7 @@ type slotFlags uint8
 
 const (
 	hasRoom    slotFlags = 1 << iota // its size is counted in Cache.used
-	partial                          // data was written that is not known to be right; only with hasRoom
+	partial                          // data was written to the disk that is not known to be right; only with hasRoom
 	torn                             // some of what was written has been thrown away
 	edge                             // head or tail of a large file
 	waitsNow                         // in Cache.waitNow

@@ -17,5 +17,8 @@ func fingerprint(info os.FileInfo) (size, mtime, ctime, inode int64) {
 	return info.Size(), info.ModTime().UnixNano(), 0, 0
 }
 
+// giveWay cannot be done for a thread.
+func giveWay() {}
+
 // statDisk cannot tell.
 func statDisk(string) (diskSpace, error) { return diskSpace{}, nil }

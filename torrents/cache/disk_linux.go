@@ -34,6 +34,17 @@ func fingerprint(info os.FileInfo) (size, mtime, ctime, inode int64) {
 	return info.Size(), info.ModTime().UnixNano(), 0, 0
 }
 
+// giveWay has the thread run when others of this machine have nothing to do, or nearly so.
+func giveWay() {
+	const lower = 10
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return // as it is, it is only less fair
+	}
+	const kernelBias = 20 // see getpriority(2)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, kernelBias-now+lower)
+}
+
 func statDisk(dir string) (diskSpace, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
