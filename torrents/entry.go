@@ -151,8 +151,12 @@ func (e *entry) readWorks() {
 	e.readError = ""
 }
 
-// cacheFailed notes that the cache could not be read, and returns the error for that.
+// cacheFailed notes that the cache could not be read, and returns the error for that. When it was closed under the read, because the
+// torrent was removed or the library closed, nothing is wrong with it.
 func (e *entry) cacheFailed(s *session, err error) error {
+	if e.ctx.Err() != nil {
+		return e.ended()
+	}
 	s.damaged.Store(true)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // the end of the cache is not that of the file

@@ -152,6 +152,9 @@ func (f *File) await(ctx context.Context, s *session, off, n int64, reader strin
 		return nil, f.entry.readFailed(err)
 	}
 	if err := s.pieces.Check(ctx, span); err != nil {
+		if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+			return nil, err // somebody else checks it still; nothing is wrong with the cache
+		}
 		return nil, f.entry.cacheFailed(s, err)
 	}
 	if s.pieces.Hold(span) {
