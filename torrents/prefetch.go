@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"shoal/torrents/cache"
 )
 
 // prefetchAhead is how many bytes a prefetch asks for at a time: as far ahead as a stream goes.
 const prefetchAhead = maxReadAhead
+
+// prefetchLook is how often a prefetch checks what could not be read, or not be evicted, since it has begun: nobody else may do so.
+const prefetchLook = time.Second
 
 // Prefetch fetches what is missing of a file or folder of a torrent, or of all of it if path is empty, in the background, until it is
 // there or the torrent is paused or removed, or the library closed. It is not resumed by the next start. The error is ErrNotFound for the
@@ -104,9 +108,16 @@ func (e *entry) prefetchPart(s *session, part cache.Span) error {
 	}
 	s.pieces.Want(part, cache.Ahead, 1, 0)
 	defer s.pieces.Want(part, cache.Ahead, -1, 0)
-	for piece := part.First; piece <= part.Last; piece++ {
+	look := time.NewTicker(prefetchLook)
+	defer look.Stop()
+	for piece := part.First; piece <= part.Last; {
 		select {
 		case <-s.pieces.Done(piece):
+			piece++
+		case <-look.C:
+			if err := s.pieces.Check(e.ctx, part); err != nil {
+				return err
+			}
 		case <-e.ctx.Done():
 			return e.ended()
 		case <-m.paused:
