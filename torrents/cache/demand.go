@@ -137,7 +137,7 @@ func (p *Pieces) tryAdmit(piece int, queue slotFlags) bool {
 		return true
 	}
 	cost := p.cost(piece)
-	if c.used+cost > c.room() {
+	if p.emptying || c.used+cost > c.room() {
 		return false
 	}
 	s.clear(queue)
