@@ -18,13 +18,17 @@ const prefetchLook = time.Second
 
 // Prefetch fetches what is missing of a file or folder of a torrent, or of all of it if path is empty, in the background, until it is
 // there or the torrent is paused or removed, or the library closed. It is not resumed by the next start. The error is ErrNotFound for the
-// torrent or the path, ErrFailed, or an *InputError if the cache cannot hold that much.
+// torrent or the path, ErrFailed, ErrPaused, or an *InputError if the cache cannot hold that much.
 func (l *Library) Prefetch(ih Infohash, path string) error {
 	e, spans, err := l.inside(ih, path)
 	if err != nil {
 		return err
 	}
-	g := e.geometry()
+	rec := e.record()
+	if rec.Paused {
+		return fmt.Errorf("torrent %s: %w", ih, ErrPaused)
+	}
+	g := rec.geometry()
 	var need int64
 	for _, span := range spans {
 		need += int64(span.Len()) * g.PieceLength
@@ -188,10 +192,4 @@ func (l *Library) inside(ih Infohash, path string) (*entry, []cache.Span, error)
 		return nil, nil, fmt.Errorf("%q in torrent %s: %w", path, ih, ErrNotFound)
 	}
 	return e, spans, nil
-}
-
-func (e *entry) geometry() cache.Geometry {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rec.geometry()
 }
