@@ -103,6 +103,13 @@ func (e *entry) tryUse() *session {
 	return e.session
 }
 
+// opened returns the session without using it; nil if there is none.
+func (e *entry) opened() *session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.session
+}
+
 func (e *entry) release() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -171,10 +178,7 @@ func (e *entry) extentDone(span cache.Span, err error) {
 	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EIO) {
 		return
 	}
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
-	if s != nil {
+	if s := e.opened(); s != nil {
 		s.pieces.Distrust(span)
 		_ = e.cacheFailed(s, err) // noted and logged; whoever reads this next is told
 	}

@@ -30,9 +30,7 @@ func (f *File) Ready(off int64, n int) bool {
 	if n == 0 {
 		return true
 	}
-	f.entry.mu.Lock()
-	s := f.entry.session
-	f.entry.mu.Unlock()
+	s := f.entry.opened()
 	return s != nil && s.pieces.Ready(s.meta.span(&f.MetaFile, off, int64(n)))
 }
 
