@@ -13,7 +13,7 @@
 //
 // # On disk
 //
-// record.go describes Options.DataDir, whose loss loses the list of torrents. cache.go describes
+// record.go describes Options.DataDir, whose loss loses the list of torrents. Package cache describes
 // Options.CacheDir, which may be deleted while the library is closed. A torrent that cannot be
 // loaded is kept and shown as failed.
 package torrents
