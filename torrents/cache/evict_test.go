@@ -344,3 +344,26 @@ func TestNoHolesWhileFetched(t *testing.T) {
 	p.Want(Span{1, 1}, Now, -1, ticket.Load())
 	checkAccount(t, c)
 }
+
+// TestClosedWaitForNothing closes torrents whose pieces were wanted while there is no room: nothing of them is kept in memory.
+func TestClosedWaitForNothing(t *testing.T) {
+	c := openCache(t, t.TempDir(), tenCost/4)
+	p := mustOpen(t, c, keyOf(0), ten)
+	c.Pin(keyOf(0), true)
+	p.Want(Span{0, 9}, Now, 1, ticket.Add(1)) // more than fits
+	for _, u := range []Urgency{Now, Ahead} {
+		q := mustOpen(t, c, keyOf(1), ten)
+		q.Want(Span{0, 9}, u, 1, ticket.Add(1))
+		mustClose(t, q)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range append(c.waitNow, c.waitAhead...) {
+		if r.pieces != p {
+			t.Fatalf("piece %d of a closed torrent waits for room", r.piece)
+		}
+	}
+	if len(c.waitNow) == 0 {
+		t.Error("nothing waits for room, so nothing was tested")
+	}
+}

@@ -140,6 +140,7 @@ func (p *Pieces) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.open, p.key)
+	c.forgetRequests(p)
 	p.charge(-p.charged)
 	if t.bytes > 0 {
 		c.closed[p.key] = t
