@@ -33,6 +33,8 @@ func TestPrefetchAndEvict(t *testing.T) {
 	if got := strings.TrimSpace(string(a.body)); got != `{"freed":0}` {
 		t.Errorf("%s answers %s", a.what, got)
 	}
+	wantStatus(t, s.json(t, http.MethodPatch, "/api/v1/torrents/"+ih.String(), `{"paused":true}`), http.StatusOK)
+	wantStatus(t, s.json(t, http.MethodPost, s.torrentPath(ih, "prefetch"), `{}`), http.StatusConflict)
 	// Nobody seeds it, so these go on until the site is closed: again they are none more, and there is an end to them.
 	many := s.mustAdd(t, "films", folderTorrent("many", 20)).Infohash
 	refused := 0

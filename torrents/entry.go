@@ -103,6 +103,13 @@ func (e *entry) tryUse() *session {
 	return e.session
 }
 
+// opened returns the session without using it; nil if there is none.
+func (e *entry) opened() *session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.session
+}
+
 func (e *entry) release() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -151,8 +158,12 @@ func (e *entry) readWorks() {
 	e.readError = ""
 }
 
-// cacheFailed notes that the cache could not be read, and returns the error for that.
+// cacheFailed notes that the cache could not be read, and returns the error for that. When it was closed under the read, because the
+// torrent was removed or the library closed, nothing is wrong with it.
 func (e *entry) cacheFailed(s *session, err error) error {
+	if e.ctx.Err() != nil {
+		return e.ended()
+	}
 	s.damaged.Store(true)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // the end of the cache is not that of the file
@@ -167,10 +178,7 @@ func (e *entry) extentDone(span cache.Span, err error) {
 	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EIO) {
 		return
 	}
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
-	if s != nil {
+	if s := e.opened(); s != nil {
 		s.pieces.Distrust(span)
 		_ = e.cacheFailed(s, err) // noted and logged; whoever reads this next is told
 	}

@@ -34,9 +34,7 @@ func (e *entry) stopLooking() {
 func (e *entry) pause() {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
+	s := e.opened()
 	if s == nil {
 		return
 	}
@@ -53,9 +51,7 @@ func (e *entry) pause() {
 func (e *entry) useSources(more sources) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
+	s := e.opened()
 	if s == nil {
 		return
 	}

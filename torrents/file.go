@@ -30,9 +30,7 @@ func (f *File) Ready(off int64, n int) bool {
 	if n == 0 {
 		return true
 	}
-	f.entry.mu.Lock()
-	s := f.entry.session
-	f.entry.mu.Unlock()
+	s := f.entry.opened()
 	return s != nil && s.pieces.Ready(s.meta.span(&f.MetaFile, off, int64(n)))
 }
 
@@ -152,6 +150,9 @@ func (f *File) await(ctx context.Context, s *session, off, n int64, reader strin
 		return nil, f.entry.readFailed(err)
 	}
 	if err := s.pieces.Check(ctx, span); err != nil {
+		if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+			return nil, err // somebody else checks it still; nothing is wrong with the cache
+		}
 		return nil, f.entry.cacheFailed(s, err)
 	}
 	if s.pieces.Hold(span) {

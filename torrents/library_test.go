@@ -3,6 +3,7 @@ package torrents
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -198,14 +199,34 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// badEntry is a way to damage the library, and what is said of that.
+type badEntry struct {
+	what   string
+	damage func(dir string, ih Infohash) error
+	reason string
+}
+
+// setMember changes a number in a file of JSON.
+func setMember(path, name, value string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	members := make(map[string]json.RawMessage)
+	if err := json.Unmarshal(b, &members); err != nil {
+		return err
+	}
+	members[name] = json.RawMessage(value)
+	if b, err = json.Marshal(members); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
 // TestBadEntries damages the library in the ways that disks and people do.
 func TestBadEntries(t *testing.T) {
 	whole := tiny(t, "whole", 0)
-	tests := []struct {
-		what   string
-		damage func(dir string, ih Infohash) error
-		reason string
-	}{
+	tests := []badEntry{
 		{"record cut off", func(dir string, ih Infohash) error {
 			return os.Truncate(filepath.Join(dir, ih.String()+".json"), 20)
 		}, "read the record"},
@@ -235,6 +256,16 @@ func TestBadEntries(t *testing.T) {
 			return os.WriteFile(path, []byte(strings.Replace(string(b), `"id": 3`, `"id": 1000`, 1)), 0o644)
 		}, "which is not there"},
 	}
+	for member, reason := range map[string]string{"piece_length": "pieces of", "pieces": "pieces of", "size": "bytes in", "length": "bytes in"} {
+		for _, value := range []string{"-1", "1152921504606846976"} {
+			tests = append(tests, badEntry{fmt.Sprintf("record with %s %s", member, value), func(dir string, ih Infohash) error {
+				return setMember(filepath.Join(dir, ih.String()+".json"), member, value)
+			}, reason})
+		}
+	}
+	tests = append(tests, badEntry{"record without a piece length", func(dir string, ih Infohash) error {
+		return setMember(filepath.Join(dir, ih.String()+".json"), "piece_length", "0")
+	}, "pieces of"})
 	for _, test := range tests {
 		t.Run(test.what, func(t *testing.T) {
 			rec := newRecorder()

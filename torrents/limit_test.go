@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"shoal/torrents/cache"
 )
 
 // diskUse returns how many bytes the files below a folder take.
@@ -237,6 +239,53 @@ func TestPrefetch(t *testing.T) {
 	}
 	if _, err := files["b/c"].ReadAt(t.Context(), b, 0); err != nil || !bytes.Equal(b, s.files["b/c"]) {
 		t.Errorf("read again: %v", err)
+	}
+}
+
+// TestPrefetchDistrusted has a piece that the disk did not give back while the prefetch waits for the one before: it is checked, and the
+// prefetch ends.
+func TestPrefetchDistrusted(t *testing.T) {
+	const piece = 16 << 10
+	s := newSample(t, "distrusted", piece, map[string][]byte{"x": randomBytes(2 * piece)})
+	rec := newRecorder()
+	l := mustOpen(t, testOptions(t, rec, startPeer(t, s).addr))
+	mustAdd(t, l, "r", s.metainfo)
+	readFiles(t, rec.await(t, s.infohash), s.files)
+	e := l.entries[s.infohash]
+	session, err := e.use()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.release()
+	if freed, err := session.pieces.Evict(cache.Span{First: 0, Last: 0}); err != nil || freed != piece {
+		t.Fatalf("evicted %d bytes, %v", freed, err)
+	}
+	swarmed := session.joined().t
+	swarmed.DisallowDataDownload()
+	if err := l.Prefetch(s.infohash, ""); err != nil {
+		t.Fatal(err)
+	}
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("after 30 s %s", what)
+			}
+		}
+	}
+	await("the first piece is not wanted", func() bool {
+		states, _ := e.pieceStates()
+		return states[0] == PieceAhead
+	})
+	session.pieces.Distrust(cache.Span{First: 1, Last: 1})
+	swarmed.AllowDataDownload()
+	await("the prefetch has not ended", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return len(e.prefetching) == 0
+	})
+	if !session.pieces.Complete() {
+		t.Error("not all is there")
 	}
 }
 

@@ -39,9 +39,7 @@ func (e *entry) pieceStates() (states []PieceState, pieceLength int64) {
 
 // waited returns the pieces that readers wait for, in order, and whether one of them has no room in the cache.
 func (e *entry) waited() (pieces []int, noRoom bool) {
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
+	s := e.opened()
 	if s == nil {
 		return nil, false
 	}

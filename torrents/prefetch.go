@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"shoal/torrents/cache"
 )
@@ -12,15 +13,22 @@ import (
 // prefetchAhead is how many bytes a prefetch asks for at a time: as far ahead as a stream goes.
 const prefetchAhead = maxReadAhead
 
+// prefetchLook is how often a prefetch checks what could not be read, or not be evicted, since it has begun: nobody else may do so.
+const prefetchLook = time.Second
+
 // Prefetch fetches what is missing of a file or folder of a torrent, or of all of it if path is empty, in the background, until it is
 // there or the torrent is paused or removed, or the library closed. It is not resumed by the next start. The error is ErrNotFound for the
-// torrent or the path, ErrFailed, or an *InputError if the cache cannot hold that much.
+// torrent or the path, ErrFailed, ErrPaused, or an *InputError if the cache cannot hold that much.
 func (l *Library) Prefetch(ih Infohash, path string) error {
 	e, spans, err := l.inside(ih, path)
 	if err != nil {
 		return err
 	}
-	g := e.geometry()
+	rec := e.record()
+	if rec.Paused {
+		return fmt.Errorf("torrent %s: %w", ih, ErrPaused)
+	}
+	g := rec.geometry()
 	var need int64
 	for _, span := range spans {
 		need += int64(span.Len()) * g.PieceLength
@@ -104,9 +112,16 @@ func (e *entry) prefetchPart(s *session, part cache.Span) error {
 	}
 	s.pieces.Want(part, cache.Ahead, 1, 0)
 	defer s.pieces.Want(part, cache.Ahead, -1, 0)
-	for piece := part.First; piece <= part.Last; piece++ {
+	look := time.NewTicker(prefetchLook)
+	defer look.Stop()
+	for piece := part.First; piece <= part.Last; {
 		select {
 		case <-s.pieces.Done(piece):
+			piece++
+		case <-look.C:
+			if err := s.pieces.Check(e.ctx, part); err != nil {
+				return err
+			}
 		case <-e.ctx.Done():
 			return e.ended()
 		case <-m.paused:
@@ -177,10 +192,4 @@ func (l *Library) inside(ih Infohash, path string) (*entry, []cache.Span, error)
 		return nil, nil, fmt.Errorf("%q in torrent %s: %w", path, ih, ErrNotFound)
 	}
 	return e, spans, nil
-}
-
-func (e *entry) geometry() cache.Geometry {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rec.geometry()
 }

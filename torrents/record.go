@@ -134,6 +134,19 @@ func (r *torrentRecord) geometry() cache.Geometry {
 	return cache.Geometry{PieceLength: r.PieceLength, Pieces: r.Pieces, Size: length}
 }
 
+// checkGeometry says whether the numbers of the record are those of a torrent, as others count on that.
+func (r *torrentRecord) checkGeometry() error {
+	if r.PieceLength <= 0 || r.PieceLength > maxPieceLength || r.Pieces < 0 || r.Pieces > maxPieces {
+		return fmt.Errorf("the record has %d pieces of %d bytes", r.Pieces, r.PieceLength)
+	}
+	g := r.geometry()
+	whole := int64(r.Pieces) * r.PieceLength
+	if g.Size > whole || r.Pieces > 0 && g.Size <= whole-r.PieceLength || r.Size < 0 || r.Size > g.Size {
+		return fmt.Errorf("the record has %d bytes in %d pieces of %d bytes", r.Size, r.Pieces, r.PieceLength)
+	}
+	return nil
+}
+
 func (l *Library) recordPath(ih Infohash) string {
 	return filepath.Join(l.opts.DataDir, torrentsDir, ih.String()+".json")
 }
@@ -174,6 +187,9 @@ func (l *Library) readRecord(ih Infohash) (*torrentRecord, error) {
 			return nil, fmt.Errorf("the record has neither metainfo nor a magnet link: %w", err)
 		}
 		return &r, nil
+	}
+	if err := r.checkGeometry(); err != nil {
+		return nil, err
 	}
 	st, err := os.Stat(l.metainfoPath(ih))
 	if err != nil {

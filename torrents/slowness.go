@@ -185,9 +185,7 @@ func (e *entry) slowness(m *member, metadata bool, now time.Time) slowness {
 
 // waiting says whether somebody waits for data, and since when, reads that followed one another being one.
 func (e *entry) waiting() (since time.Time, waiting bool) {
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
+	s := e.opened()
 	if s == nil {
 		return time.Time{}, false
 	}

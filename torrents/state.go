@@ -42,38 +42,39 @@ type Torrent struct {
 // look is describe without the reason why it is slow.
 func (e *entry) look(route string) Torrent {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	rec, s, failure, readError, lastRead := e.rec, e.session, e.failure, e.readError, e.lastRead
+	e.mu.Unlock()
 	t := Torrent{
-		Infohash: e.ih, Name: e.rec.Name, Route: route, Reason: e.failure,
-		Size: e.rec.Size, Files: e.rec.Files, Added: e.rec.Added, LastRead: e.lastRead,
-		Resolved: e.rec.resolved(), Paused: e.rec.Paused, Pinned: e.rec.Pinned,
+		Infohash: e.ih, Name: rec.Name, Route: route, Reason: failure,
+		Size: rec.Size, Files: rec.Files, Added: rec.Added, LastRead: lastRead,
+		Resolved: rec.resolved(), Paused: rec.Paused, Pinned: rec.Pinned,
 	}
-	cached := e.cachedPieces()
-	if cached == e.rec.Pieces {
-		t.Cached = e.rec.Size
+	cached := e.cachedPieces(&rec)
+	if cached == rec.Pieces {
+		t.Cached = rec.Size
 	} else {
-		t.Cached = min(int64(cached)*e.rec.PieceLength, e.rec.Size)
+		t.Cached = min(int64(cached)*rec.PieceLength, rec.Size)
 	}
 	var m *member
-	if e.session != nil {
-		m = e.session.joined()
+	if s != nil {
+		m = s.joined()
 	}
 	if m != nil {
 		t.Activity = m.activity()
 	}
-	g := e.rec.geometry()
+	g := rec.geometry()
 	switch fits := e.lib.checkFits(&g); {
-	case e.failure != "":
+	case failure != "":
 		t.State = StateFailed
-	case e.rec.resolved() && fits != nil:
+	case rec.resolved() && fits != nil:
 		t.State, t.Reason = StateFailed, fits.Error()
-	case e.rec.Paused && !e.rec.resolved():
+	case rec.Paused && !rec.resolved():
 		t.State, t.Reason = StatePaused, "paused, so that nobody looks for the metadata"
-	case e.rec.Paused:
+	case rec.Paused:
 		t.State, t.Reason = StatePaused, "paused, so that only what is in the cache can be read"
-	case !e.rec.resolved():
+	case !rec.resolved():
 		t.State, t.Reason = StateMetadata, "looking for the metadata in the swarm"
-	case cached == e.rec.Pieces:
+	case cached == rec.Pieces:
 		t.State = StateComplete
 	case m != nil:
 		t.State = StateActive
@@ -81,16 +82,16 @@ func (e *entry) look(route string) Torrent {
 		t.State = StateIdle
 	}
 	if t.State == StateActive || t.State == StateIdle {
-		t.Reason = e.readError
+		t.Reason = readError
 	}
 	return t
 }
 
-// cachedPieces needs e.mu. Once after the start it reads the torrent's small .pieces file, if it has one.
-func (e *entry) cachedPieces() int {
+// cachedPieces returns how many of the pieces there are. Once after the start it reads the torrent's small .pieces file, if it has one.
+func (e *entry) cachedPieces(rec *torrentRecord) int {
 	n, known := e.tally.Pieces()
-	if !known && e.rec.resolved() {
-		g := e.rec.geometry()
+	if !known && rec.resolved() {
+		g := rec.geometry()
 		n, _ = e.lib.cache.Have(e.ih.key(), &g, 0, 0)
 	}
 	return n

@@ -39,7 +39,7 @@ func (l *Library) Stats() Stats {
 		s.Torrents[t.State]++
 		s.Size += t.Size
 		s.Cached += t.Cached
-		if e.isOpen() {
+		if e.opened() != nil {
 			s.OpenFiles += openFiles
 		}
 	}
@@ -51,12 +51,6 @@ func (l *Library) Stats() Stats {
 
 // openFiles is how many files an open cache of a torrent has.
 const openFiles = 2
-
-func (e *entry) isOpen() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.session != nil
-}
 
 // activity sums up what the members do, as of the last sample.
 func (s *swarm) activity() (sum Activity, members int) {

@@ -215,27 +215,27 @@ func (s *swarm) member(ih Infohash) *member {
 // errMember is returned for a torrent that is in the swarm already.
 var errMember = errors.New("the torrent is in the swarm already")
 
-func (s *swarm) add(ih Infohash, opts torrent.AddTorrentOpts, private bool) (*member, error) {
+// add gives m, of which ih, private and what it needs of the cache are set, its place in the swarm. From then on others use m.
+func (s *swarm) add(m *member, opts torrent.AddTorrentOpts) error {
 	t, isNew := s.client.AddTorrentOpt(opts)
 	if !isNew {
-		return nil, errMember
+		return errMember
 	}
 	now := time.Now()
-	m := &member{
-		swarm: s, ih: ih, t: t, private: private, lastSample: now, alone: now,
-		renew: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}), paused: make(chan struct{}),
-	}
+	m.swarm, m.t, m.lastSample, m.alone = s, t, now, now
+	m.renew, m.stop = make(chan struct{}, 1), make(chan struct{})
+	m.broken, m.paused = make(chan struct{}), make(chan struct{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	t.SetOnWriteChunkError(m.breakDown)
 	s.mu.Lock()
-	s.members[ih] = m
-	_, m.again = s.been[ih]
+	s.members[m.ih] = m
+	_, m.again = s.been[m.ih]
 	cutOff := s.cutOff
 	s.mu.Unlock()
 	if cutOff {
 		m.suspend()
 	}
-	return m, nil
+	return nil
 }
 
 // join makes a torrent a member whose data is in p, with more sources than its metainfo names. It does not wait for peers.
@@ -251,8 +251,8 @@ func (s *swarm) join(meta *Metainfo, more sources, p *cache.Pieces) (*member, er
 	} else {
 		opts.InfoHashV2.Set(infohash_v2.T(sha256.Sum256(meta.raw.InfoBytes)))
 	}
-	m, err := s.add(meta.Infohash, opts, meta.Private)
-	if err != nil {
+	m := &member{ih: meta.Infohash, private: meta.Private, pieces: p, unsure: unsure, progress: progress}
+	if err := s.add(m, opts); err != nil {
 		return nil, err
 	}
 	select {
@@ -261,7 +261,6 @@ func (s *swarm) join(meta *Metainfo, more sources, p *cache.Pieces) (*member, er
 		m.leave()
 		return nil, errors.New("the torrent engine refuses the torrent's info dictionary")
 	}
-	m.pieces, m.unsure, m.progress = p, unsure, progress
 	p.Fetch(true)
 	m.telling.Go(newPipeline(m).run)
 	m.addTrackers(meta.trackers(), !meta.Private)
@@ -282,8 +281,8 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	if link.v2 == nil || Infohash(link.v2[:len(link.infohash)]) != link.infohash {
 		opts.InfoHash = infohash.T(link.infohash)
 	}
-	m, err := s.add(link.infohash, opts, false)
-	if err != nil {
+	m := &member{ih: link.infohash}
+	if err := s.add(m, opts); err != nil {
 		return nil, err
 	}
 	defer m.leave()

@@ -111,10 +111,7 @@ func (e *entry) trackers() (list [][]string, private bool, err error) {
 
 // metainfo returns the torrent's metainfo, from the disk unless it is being read. The error is ErrFailed.
 func (e *entry) metainfo() (*Metainfo, error) {
-	e.mu.Lock()
-	s := e.session
-	e.mu.Unlock()
-	if s != nil {
+	if s := e.opened(); s != nil {
 		return s.meta, nil
 	}
 	return e.loadMetainfo()

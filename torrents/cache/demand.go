@@ -118,6 +118,12 @@ func (p *Pieces) queue(piece int) {
 	}
 }
 
+// forgetRequests takes a closed torrent out of the queues, where who is in front may wait for long. It needs c.mu.
+func (c *Cache) forgetRequests(p *Pieces) {
+	ofIt := func(r request) bool { return r.pieces == p }
+	c.waitNow, c.waitAhead = slices.DeleteFunc(c.waitNow, ofIt), slices.DeleteFunc(c.waitAhead, ofIt)
+}
+
 // leaveRoom gives back the room of a piece that has no data. It needs c.mu and p.mu.
 func (p *Pieces) leaveRoom(piece int) {
 	p.slots[piece].clear(hasRoom)
@@ -137,7 +143,7 @@ func (p *Pieces) tryAdmit(piece int, queue slotFlags) bool {
 		return true
 	}
 	cost := p.cost(piece)
-	if c.used+cost > c.room() {
+	if p.emptying || c.used+cost > c.room() {
 		return false
 	}
 	s.clear(queue)

@@ -248,6 +248,7 @@ func (p *Pieces) doomAll() (doomed []int, bytes int64) {
 			bytes += p.cost(i)
 		}
 	}
+	p.emptying = len(doomed) > 0
 	return doomed, bytes
 }
 
@@ -442,6 +443,7 @@ func (p *Pieces) dropDoomed(doomed []int) error {
 	for _, i := range doomed {
 		p.settle(i, err == nil)
 	}
+	p.emptying = false
 	p.mu.Unlock()
 	c.mu.Unlock()
 	if err == nil {

@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -304,4 +306,66 @@ func TestUsedIsNotEvicted(t *testing.T) {
 	p.Release(Span{2, 4})
 	await(t, "all is evicted", func() bool { present, _ := p.Counts(); return present == 0 })
 	checkAccount(t, c)
+}
+
+// TestNoHolesWhileFetched wants a piece while a torrent is evicted as a whole: none is written into the file that is about to be emptied.
+func TestNoHolesWhileFetched(t *testing.T) {
+	c := openCache(t, t.TempDir(), 1<<30)
+	c.noHoles.Store(true)
+	p := mustOpen(t, c, keyOf(0), ten)
+	fill(t, p, Span{0, 0})
+	p.Fetch(true)
+	c.evicting.Lock()
+	doomed, _ := p.doomAll()
+	p.Want(Span{1, 1}, Now, 1, ticket.Add(1))
+	fetch := func() {
+		write(t, p, 1)
+		_, err := p.Hash(1, io.Discard, p.length(1))
+		if err == nil {
+			p.Verified(1)
+		}
+		if err != nil && !errors.Is(err, ErrTorn) {
+			t.Fatal(err)
+		}
+	}
+	fetch()
+	err := p.dropDoomed(doomed)
+	c.evicting.Unlock()
+	if len(doomed) != 1 || err != nil {
+		t.Fatalf("%d pieces were evicted, %v", len(doomed), err)
+	}
+	if p.Ready(Span{1, 1}) {
+		t.Error("the piece is taken for present, and its data is gone")
+	}
+	p.Reset(1)
+	fetch()
+	b := make([]byte, p.length(1))
+	if _, err := p.ReadAt(1, b, 0); err != nil || !bytes.Equal(b, content(p.key, &p.Geometry, 1)) {
+		t.Errorf("it cannot be fetched afterwards: %v", err)
+	}
+	p.Want(Span{1, 1}, Now, -1, ticket.Load())
+	checkAccount(t, c)
+}
+
+// TestClosedWaitForNothing closes torrents whose pieces were wanted while there is no room: nothing of them is kept in memory.
+func TestClosedWaitForNothing(t *testing.T) {
+	c := openCache(t, t.TempDir(), tenCost/4)
+	p := mustOpen(t, c, keyOf(0), ten)
+	c.Pin(keyOf(0), true)
+	p.Want(Span{0, 9}, Now, 1, ticket.Add(1)) // more than fits
+	for _, u := range []Urgency{Now, Ahead} {
+		q := mustOpen(t, c, keyOf(1), ten)
+		q.Want(Span{0, 9}, u, 1, ticket.Add(1))
+		mustClose(t, q)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range append(c.waitNow, c.waitAhead...) {
+		if r.pieces != p {
+			t.Fatalf("piece %d of a closed torrent waits for room", r.piece)
+		}
+	}
+	if len(c.waitNow) == 0 {
+		t.Error("nothing waits for room, so nothing was tested")
+	}
 }

@@ -87,6 +87,7 @@ type Pieces struct {
 	lentAt     uint32
 	fetching   bool
 	isClosed   bool
+	emptying   bool  // the file is about to be emptied, as it can have no holes: nothing gets room in it
 	arrived    int64 // bytes written
 	wakeAt     int64 // when there are so many, who takes the changes is woken; 0 is never
 	// distrusted says that states that were left as they were would be too good.
@@ -140,6 +141,7 @@ func (p *Pieces) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.open, p.key)
+	c.forgetRequests(p)
 	p.charge(-p.charged)
 	if t.bytes > 0 {
 		c.closed[p.key] = t

@@ -1,0 +1,66 @@
+package torrents
+
+import (
+	"fmt"
+	"slices"
+)
+
+// loaded is a record, and why it is not shown.
+type loaded struct {
+	torrentRecord
+	err error
+}
+
+func (l *Library) loadRecords() ([]loaded, error) {
+	list, err := l.records()
+	if err != nil {
+		return nil, fmt.Errorf("read the library: %w", err)
+	}
+	records := make([]loaded, 0, len(list))
+	names := make(map[string]bool)
+	for _, ih := range list {
+		rec, err := l.readRecord(ih)
+		if err == nil {
+			key := fmt.Sprintf("%d/%s", rec.Route, rec.Name)
+			err = l.checkRecord(rec, names[key])
+			names[key] = names[key] || err == nil && rec.holds(rec.Name)
+		}
+		if rec == nil {
+			rec = &torrentRecord{Infohash: ih}
+		}
+		records = append(records, loaded{*rec, err})
+	}
+	return records, nil
+}
+
+func (l *Library) loadEntries(records []loaded) {
+	for i := range records {
+		rec := &records[i]
+		// Should library.json be lost, or an older one be restored, no id is given to two.
+		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
+		e := l.newEntry(rec.torrentRecord)
+		if rec.err != nil {
+			e.hidden = true
+			e.fail(rec.err)
+		}
+		l.entries[e.ih] = e
+	}
+}
+
+// checkRecord says what else than its own content keeps a record from being shown. taken says that another
+// one has its name.
+func (l *Library) checkRecord(r *torrentRecord, taken bool) error {
+	if !slices.ContainsFunc(l.state.Routes, func(route routeRecord) bool { return route.ID == r.Route }) {
+		return fmt.Errorf("the record is for route %d, which is not there", r.Route)
+	}
+	if !r.resolved() {
+		return nil
+	}
+	if clean := cleanName(r.Name); clean != r.Name {
+		return fmt.Errorf("the record has the name %q", r.Name)
+	}
+	if taken {
+		return fmt.Errorf("the record has the name %q, which another torrent has in its route", r.Name)
+	}
+	return nil
+}
