@@ -69,7 +69,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
-	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused):
+	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused), errors.Is(err, torrents.ErrPinned):
 		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
 	case errors.As(err, &write):
 		s.log.Error("a change could not be written", "method", r.Method, "path", r.URL.Path, "err", err)

@@ -35,12 +35,13 @@ type entry struct {
 
 	mu          sync.Mutex // guards what follows; held for moments only
 	rec         torrentRecord
-	failure     string // why the torrent cannot be used, in words
-	readError   string // why a read failed last, in words
-	lastRead    time.Time
+	failure     string    // why the torrent cannot be used, in words
+	readError   string    // why a read failed last, in words
+	lastRead    time.Time // by a client
+	lastUse     time.Time // by anybody
 	session     *session
 	prefetching map[string]struct{} // paths that are being fetched ahead
-	users       int                 // reads that use the session
+	users       int                 // who use the session
 }
 
 func (l *Library) newEntry(rec torrentRecord) *entry {
@@ -55,6 +56,30 @@ func (e *entry) ended() error {
 		return ErrClosed
 	}
 	return fmt.Errorf("torrent %s: %w", e.ih, ErrNotFound)
+}
+
+// read is use for a client that reads, which is shown.
+func (e *entry) read() (*session, error) {
+	s, err := e.use()
+	if err == nil {
+		e.noteRead()
+	}
+	return s, err
+}
+
+// tryRead is read of a session that is open; nil if it is not.
+func (e *entry) tryRead() *session {
+	s := e.tryUse()
+	if s != nil {
+		e.noteRead()
+	}
+	return s
+}
+
+func (e *entry) noteRead() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lastRead = e.lastUse
 }
 
 // use returns the session, opening it if need be. Each use is followed by a release.
@@ -88,7 +113,7 @@ func (e *entry) use() (*session, error) {
 	defer e.mu.Unlock()
 	e.session = s
 	e.users++
-	e.lastRead = time.Now()
+	e.lastUse = time.Now()
 	return s, nil
 }
 
@@ -99,7 +124,7 @@ func (e *entry) tryUse() *session {
 		return nil
 	}
 	e.users++
-	e.lastRead = time.Now()
+	e.lastUse = time.Now()
 	return e.session
 }
 
@@ -205,7 +230,7 @@ func (e *entry) rest(before time.Time) error {
 	defer e.changing.Unlock()
 	e.mu.Lock()
 	s := e.session
-	if s == nil || e.users > 0 || e.lastRead.After(before) {
+	if s == nil || e.users > 0 || e.lastUse.After(before) {
 		e.mu.Unlock()
 		if s != nil {
 			s.rest(time.Now().Add(-streamIdle))

@@ -17,6 +17,8 @@ var (
 	ErrCacheTooSmall = errors.New("the cache is too small")
 	// ErrPaused ends a read of a paused torrent that needs what is not in the cache.
 	ErrPaused = errors.New("torrent paused")
+	// ErrPinned is returned for freeing the cache of a pinned torrent.
+	ErrPinned = errors.New("torrent pinned")
 	// ErrClosed is returned once Close has begun.
 	ErrClosed = errors.New("library closed")
 	// ErrListen is returned by Open when it cannot listen for peers.

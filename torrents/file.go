@@ -42,7 +42,7 @@ func (f *File) Await(ctx context.Context, off int64, n int, reader string) (rele
 	if n == 0 {
 		return func() {}, nil
 	}
-	s, err := f.entry.use()
+	s, err := f.entry.read()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 }
 
 func (f *File) readPart(ctx context.Context, p []byte, off int64) (int, error) {
-	s, err := f.entry.use()
+	s, err := f.entry.read()
 	if err != nil {
 		return 0, err
 	}
@@ -107,7 +107,7 @@ func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(erro
 	if got, have := f.clip(off, n); got != off || have != n || n == 0 {
 		return nil, 0, nil, false
 	}
-	s := f.entry.tryUse()
+	s := f.entry.tryRead()
 	if s == nil {
 		return nil, 0, nil, false
 	}

@@ -226,9 +226,21 @@ func TestPrefetch(t *testing.T) {
 	if got, want := p.uploaded(), int64(42*piece); got > want {
 		t.Errorf("the peer sent %d bytes, want at most %d", got, want)
 	}
+	if got, err := l.Torrent(s.infohash); err != nil || !got.LastRead.IsZero() {
+		t.Errorf("what was only fetched ahead was read at %v, %v", got.LastRead, err)
+	}
 	b := make([]byte, files["b/c"].Size)
 	if _, err := files["b/c"].ReadAt(t.Context(), b, 0); err != nil || !bytes.Equal(b, s.files["b/c"]) {
 		t.Errorf("read: %v", err)
+	}
+	if _, err := l.ChangeTorrent(s.infohash, TorrentChange{Pinned: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	if freed, err := l.Evict(s.infohash, "b"); !errors.Is(err, ErrPinned) || freed > 0 {
+		t.Errorf("%d bytes of a pinned torrent were evicted, %v; want %v", freed, err, ErrPinned)
+	}
+	if _, err := l.ChangeTorrent(s.infohash, TorrentChange{Pinned: new(false)}); err != nil {
+		t.Fatal(err)
 	}
 	freed, err := l.Evict(s.infohash, "b")
 	if err != nil || freed < files["b/c"].Size || files["b/c"].Cached() != 0 {

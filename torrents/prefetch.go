@@ -134,12 +134,15 @@ func (e *entry) prefetchPart(s *session, part cache.Span) error {
 }
 
 // Evict frees what is in the cache of a file or folder of a torrent, or of all of it if path is empty, but for what is being read, and
-// returns how many bytes that were. Pieces that are also of other files go as well. The error is ErrNotFound for the torrent or the path, or
-// one of the disk.
+// returns how many bytes that were. Pieces that are also of other files go as well. The error is ErrNotFound for the torrent or the path,
+// ErrPinned, ErrFailed, or one of the disk.
 func (l *Library) Evict(ih Infohash, path string) (freed int64, err error) {
 	e, spans, err := l.inside(ih, path)
 	if err != nil {
 		return 0, err
+	}
+	if e.record().Pinned {
+		return 0, fmt.Errorf("torrent %s: %w", ih, ErrPinned)
 	}
 	s, err := e.use()
 	if err != nil {

@@ -173,6 +173,9 @@ func (c *Cache) scan() error {
 			return err
 		}
 		size := allocated(info)
+		if info.IsDir() {
+			size = treeSize(filepath.Join(c.dir, e.Name()))
+		}
 		c.used += size
 		key, ok := parseName(e.Name())
 		if !ok {
@@ -190,6 +193,20 @@ func (c *Cache) scan() error {
 		}
 	}
 	return nil
+}
+
+// treeSize returns what a folder takes that somebody else has put there, as far as it can be read, in bytes.
+func treeSize(dir string) (bytes int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
+		if err != nil {
+			return filepath.SkipDir
+		}
+		if info, err := e.Info(); err == nil {
+			bytes += allocated(info)
+		}
+		return nil
+	})
+	return bytes
 }
 
 // onDisk returns what the files of a torrent take, in bytes.

@@ -375,3 +375,21 @@ func paths(dir string, key Key) (data, states string) {
 	base := filepath.Join(dir, key.String())
 	return base + dataSuffix, base + statesSuffix
 }
+
+// TestStrays counts what somebody else has put below the folder, at any depth.
+func TestStrays(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, "lost+found", "a")
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "x"), filepath.Join(deep, "x")} {
+		if err := os.WriteFile(path, bytes.Repeat([]byte{1}, 1<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := openCache(t, dir, 1<<30)
+	if used, _ := c.Use(); used < 2<<20 || used > 2<<20+64<<10 {
+		t.Errorf("%d bytes are used, want 2 MiB and some", used)
+	}
+}
