@@ -181,8 +181,9 @@ func (m *member) gain(read int64) bool {
 	return true
 }
 
-// findPeers offers the fixed peers again, and looks for others in the DHT, when it is time.
+// findPeers offers those who were lost and the fixed peers again, and looks for others in the DHT, when it is time.
 func (m *member) findPeers(now time.Time) {
+	m.t.AddPeers(m.swarm.observer.connections.redial(m.ih, now))
 	m.mu.Lock()
 	offer := !now.Before(m.nextOffer)
 	if offer {

@@ -231,7 +231,8 @@ func TestConnections(t *testing.T) {
 		{pp.Message{Type: pp.NotInterested}, connection{}},
 	} {
 		c.read(p, &test.msg)
-		if got := c.get(p); got != test.want {
+		got := c.get(p)
+		if got.since = (time.Time{}); got != test.want {
 			t.Errorf("after %v it is %+v, want %+v", test.msg.Type, got, test.want)
 		}
 	}

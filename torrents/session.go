@@ -101,7 +101,7 @@ func (s *session) advance(f *MetaFile, off, n int64, reader string) {
 		return
 	}
 	// No further than the file: whoever reads one file of a folder has not asked for the next.
-	s.hold(st, s.meta.span(f, st.end, min(st.window, f.Size-st.end)))
+	s.hold(st, s.meta.span(f, st.end, min(st.window, s.pieces.MaxAhead(), f.Size-st.end)))
 }
 
 // pause lets go of what those other streams of a file want ahead that are the reader's alone: he has gone on elsewhere, and waits

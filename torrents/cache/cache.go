@@ -412,15 +412,20 @@ func (c *Cache) wake() {
 // admit gives room to who waits for it, as far as there is some: first to those who wait for a piece, then to
 // read-ahead. It needs c.mu, and no Pieces.mu.
 func (c *Cache) admit() {
+	if c.admitAll() > 0 {
+		c.wake()
+	}
+}
+
+// admitAll is admit for the evictor, which need not be woken to look: it does. It returns how many wait on.
+func (c *Cache) admitAll() (waiting int) {
 	c.admitFrom(&c.waitNow, waitsNow)
 	if len(c.waitNow) == 0 {
 		c.admitFrom(&c.waitAhead, waitsAhead)
 	}
-	blocked := len(c.waitNow)+len(c.waitAhead) > 0
-	c.blocked.Store(blocked)
-	if blocked {
-		c.wake()
-	}
+	waiting = len(c.waitNow) + len(c.waitAhead)
+	c.blocked.Store(waiting > 0)
+	return waiting
 }
 
 // admitFrom admits from the front of a queue.

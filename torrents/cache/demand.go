@@ -45,6 +45,13 @@ func (p *Pieces) Want(span Span, u Urgency, n int, ticket uint32) {
 	c.admit()
 }
 
+// aheadShare is the part of the limit that one who reads may want ahead.
+const aheadShare = 8
+
+// MaxAhead returns how much one who reads should want ahead at the most, in bytes: in a small cache, what many want ahead would
+// take the room of what others wait for, and be given up before it is read.
+func (p *Pieces) MaxAhead() int64 { return max(p.cache.Limit()/aheadShare, p.PieceLength) }
+
 // waiter is somebody who waits for pieces.
 type waiter struct {
 	ticket uint32

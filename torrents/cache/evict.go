@@ -104,7 +104,7 @@ func (c *Cache) needed() (n need, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spaceAt = time.Time{} // as it is now
-	c.admit()
+	c.admitAll()
 	room := c.room()
 	slack := room / slackShare
 	switch {

@@ -369,3 +369,32 @@ func TestClosedWaitForNothing(t *testing.T) {
 		t.Error("nothing waits for room, so nothing was tested")
 	}
 }
+
+// TestEvictorRests has somebody wait for room that cannot be made: the evictor is not to look again and again.
+func TestEvictorRests(t *testing.T) {
+	const piece = 64 << 10
+	g := Geometry{PieceLength: piece, Pieces: 8, Size: 8 * piece}
+	c := openCache(t, t.TempDir(), 5*piece)
+	p := mustOpen(t, c, keyOf(0), g)
+	p.Want(Span{0, 3}, Now, 1, 1)
+	if err := c.Close(); err != nil { // it is called here
+		t.Fatal(err)
+	}
+	p.Want(Span{4, 7}, Ahead, 1, 0)
+	select {
+	case <-c.kick:
+	default:
+		t.Error("a wish for which there is no room did not wake the evictor")
+	}
+	if freed, err := c.evict(); freed > 0 || err != nil {
+		t.Errorf("evicted %d bytes, %v", freed, err)
+	}
+	if !c.Blocked() {
+		t.Error("nobody waits for room")
+	}
+	select {
+	case <-c.kick:
+		t.Error("the evictor woke itself")
+	default:
+	}
+}
