@@ -48,6 +48,10 @@ func (f *File) Await(ctx context.Context, off int64, n int, reader string) (rele
 	}
 	let, err := f.await(ctx, s, off, int64(n), reader)
 	if err != nil {
+		// However far it got: he may have hung up before it began.
+		if errors.Is(ctx.Err(), context.Canceled) {
+			s.gone(&f.MetaFile, reader)
+		}
 		f.entry.release()
 		return nil, err
 	}
@@ -169,9 +173,6 @@ func (f *File) await(ctx context.Context, s *session, off, n int64, reader strin
 	case err == nil:
 		f.entry.readWorks()
 		return release, nil
-	case errors.Is(ctx.Err(), context.Canceled):
-		s.gone(&f.MetaFile, reader)
-		return nil, err
 	case ctx.Err() != nil:
 		return nil, err // whoever wanted it does not want it any more, which is no failure
 	}

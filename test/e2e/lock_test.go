@@ -88,6 +88,7 @@ const excludeJob = `
 
 // waitJob has several wait for a lock.
 const waitJob = `
+	waiters=
 	hold flock -ox $a
 	await "the turn of a flock" flock -x $b true
 	sleep 2; release; wait $waiters
@@ -103,18 +104,22 @@ const waitJob = `
 	expect 0 umount /a; expect 0 umount /b
 `
 
-// startLocks starts a guest with two mounts.
-func startLocks(t *testing.T, image *guest.Image, host, job string) *guest.VM {
+// withLocks is a job with two mounts.
+func withLocks(host, job string) string {
+	return mountAll(host, "/a", "") + mountAll(host, "/b", "-o nosharecache") + beginLocks + job
+}
+
+// startLocks starts a guest that can be called.
+func startLocks(t *testing.T, image *guest.Image, job string) *guest.VM {
 	t.Helper()
-	return image.Start(t, joinNetwork+beginJob+lockFunctions+mountAll(host, "/a", "")+
-		mountAll(host, "/b", "-o nosharecache")+beginLocks+job, network(t), fcntlProgram(t))
+	return image.Start(t, joinNetwork+beginJob+lockFunctions+job, network(t), fcntlProgram(t))
 }
 
 // TestLocks locks files from two mounts, and restarts the appliance meanwhile.
 func TestLocks(t *testing.T) {
 	image, a := guestOn(t, "SHOAL_ROUTES=music")
 	a.AddComplete(t, "music", "album", random("file", 1000), random("other", 10))
-	vm := startLocks(t, image, near4, excludeJob)
+	vm := startLocks(t, image, withLocks(near4, excludeJob))
 	if _, err := vm.WaitLine(deadline(t), "it is held"); err != nil {
 		t.Fatal(err)
 	}
@@ -138,16 +143,19 @@ func TestLocks(t *testing.T) {
 func TestLocksWait(t *testing.T) {
 	image, a := guestOn(t, "SHOAL_ROUTES=music")
 	a.AddComplete(t, "music", "album", random("file", 1000))
-	for _, host := range []string{near4, "[" + near6 + "]"} {
-		t.Run(host, func(t *testing.T) {
-			vm := startLocks(t, image, host, waitJob)
-			out := runJob(t, vm)
-			for _, what := range []string{"of a flock", "of the first", "of the second", "of the third"} {
-				checkTime(t, out, "the turn "+what, 5*time.Second)
-			}
-			if strings.Contains(vm.KernelLog(), "lockd:") {
-				t.Errorf("the client's kernel complains:\n%s", vm.KernelLog())
-			}
-		})
+	hosts := []string{near4, "[" + near6 + "]"}
+	var job string
+	for _, host := range hosts {
+		job += "part " + host + "\n" + withLocks(host, waitJob)
+	}
+	vm := startLocks(t, image, job)
+	said := parts(runJob(t, vm))
+	for _, host := range hosts {
+		for _, what := range []string{"of a flock", "of the first", "of the second", "of the third"} {
+			checkTime(t, said[host], "the turn "+what, 5*time.Second)
+		}
+	}
+	if strings.Contains(vm.KernelLog(), "lockd:") {
+		t.Errorf("the client's kernel complains:\n%s", vm.KernelLog())
 	}
 }

@@ -106,6 +106,7 @@ func rename(t *testing.T, from, to string) {
 // TestWatchFolder drops a file slowly, takes the whole folder away and brings it back, and removes the
 // file.
 func TestWatchFolder(t *testing.T) {
+	t.Parallel() // it only waits, most of the time
 	dir := filepath.Join(t.TempDir(), "watch")
 	a := appliance.Start(t, "SHOAL_WATCH_DIR="+dir)
 	awaitWatch(t, a, "that is not there", func(w watch) bool { return w.State == "unavailable" && w.Reason != "" })
@@ -158,20 +159,20 @@ func TestWatchFolder(t *testing.T) {
 // Shoal runs and while it does not, and mounts it again.
 func TestWatchDisk(t *testing.T) {
 	netns.Require(t) // for its mounts, which are its own
-	disk, dir := t.TempDir(), t.TempDir()
-	mount(t, "tmpfs", disk, "tmpfs", 0)
-	for _, name := range []string{"a", "b"} {
-		writeFile(t, smallTorrent(t, name), disk, "films", name+".torrent")
-	}
-	for _, test := range []struct{ what, from, to string }{
-		{"the watch folder", disk, dir},
-		{"a sub-folder", filepath.Join(disk, "films"), filepath.Join(dir, "films")},
-	} {
+	t.Parallel()     // it only waits, most of the time
+	for _, test := range []struct{ what, folder string }{{"the watch folder", ""}, {"a sub-folder", "films"}} {
 		t.Run(test.what, func(t *testing.T) {
-			if err := os.MkdirAll(test.to, 0o755); err != nil {
+			t.Parallel()
+			disk, dir := t.TempDir(), t.TempDir()
+			mount(t, "tmpfs", disk, "tmpfs", 0)
+			for _, name := range []string{"a", "b"} {
+				writeFile(t, smallTorrent(t, name), disk, "films", name+".torrent")
+			}
+			from, to := filepath.Join(disk, test.folder), filepath.Join(dir, test.folder)
+			if err := os.MkdirAll(to, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			unmount := mount(t, test.from, test.to, "", syscall.MS_BIND)
+			unmount := mount(t, from, to, "", syscall.MS_BIND)
 			a := appliance.Start(t, "SHOAL_WATCH_DIR="+dir)
 			awaitTorrents(t, a, "films/a", "films/b")
 			unmount()
@@ -190,7 +191,7 @@ func TestWatchDisk(t *testing.T) {
 			if err := os.Remove(filepath.Join(disk, "films", "event.torrent")); err != nil {
 				t.Fatal(err)
 			}
-			defer mount(t, test.from, test.to, "", syscall.MS_BIND)()
+			defer mount(t, from, to, "", syscall.MS_BIND)()
 			a.Restart(t)
 			awaitWatch(t, a, "with its disk", func(w watch) bool {
 				return w.Reason == "" && len(w.Files) == 2 && w.Files[0].State == "added" && w.Files[1].State == "added"

@@ -127,23 +127,63 @@ func (v *viewer) hangUp(t testing.TB) {
 	}
 }
 
-// TestHangUp lets a client go: what it waited for, and what was to follow, is not fetched any more.
+// TestHangUp lets a client go: what it waited for, and what was to follow, is not fetched any more. It may as well go between two
+// READs, or before the last one has begun to wait.
 func TestHangUp(t *testing.T) {
 	netns.Require(t)
-	f := newFilm(t, "film", 256<<20, 256<<10)
-	src := startSource(t, f, "127.0.0.2")
-	l := openLibrary(t, nil, src.addr)
-	l.add(t, f)
-	v := view(t, l, f, "tv", 0, 0)
-	eventually(t, "the window is open", func() bool { return v.at.Load() > 32<<20 })
-	src.pause.Store(slow)
-	time.Sleep(500 * time.Millisecond)
-	v.hangUp(t)
-	time.Sleep(time.Second)
-	after := src.sent.Load()
-	time.Sleep(time.Second)
-	if more := src.sent.Load() - after; more > 0 {
-		t.Errorf("a second after the client is gone, the seeder still sends: %.1f MiB in the next second", mib(more))
+	for _, test := range []struct {
+		name    string
+		waiting bool
+	}{{"while it waits", true}, {"before it waits", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFilm(t, "film", 256<<20, 256<<10)
+			src := startSource(t, f, "127.0.0.2")
+			l := openLibrary(t, nil, src.addr)
+			file := l.add(t, f)
+			ctx, hangUp := context.WithCancel(deadline(t))
+			defer hangUp()
+			at := int64(0)
+			read := func() error {
+				const n = 256 << 10
+				err := await(ctx, file, f, at, n, "tv")
+				at += n
+				return err
+			}
+			for at < 32<<20 { // then the window is open
+				if err := read(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			src.pause.Store(slow)
+			for begin := time.Now(); time.Since(begin) < 500*time.Millisecond; {
+				if err := read(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.waiting {
+				defer time.AfterFunc(20*time.Millisecond, hangUp).Stop() // a piece takes three times this
+			} else {
+				hangUp()
+			}
+			err := read()
+			for err == nil { // what is there may still be read
+				err = read()
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			before := src.sent.Load()
+			time.Sleep(time.Second)
+			after := src.sent.Load()
+			// In a second the seeder sends three times this, and until all is there that was wanted, 16.
+			if more := after - before; more > 1<<20 {
+				t.Errorf("in a second after the client is gone, the seeder sends %.1f MiB", mib(more))
+			}
+			time.Sleep(500 * time.Millisecond)
+			if more := src.sent.Load() - after; more > 0 {
+				t.Errorf("a second after the client is gone, the seeder still sends: %.1f MiB", mib(more))
+			}
+		})
 	}
 }
 
