@@ -45,6 +45,7 @@ func clientConfig(opts SwarmOptions, first *bootstrap, out *outgoing, limits rat
 	}
 	cfg.DisableUTP = !opts.UTP
 	cfg.DisableTCP = !opts.TCP
+	cfg.DialForPeerConns = false // but with its sockets all the same; see attach
 	cfg.NoDefaultPortForwarding = !opts.UPnP
 	cfg.DisableWebtorrent = true
 	cfg.Seed = opts.Seed

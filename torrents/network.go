@@ -73,10 +73,15 @@ func goThroughProxy(cfg *torrent.ClientConfig, opts *SwarmOptions, log *slog.Log
 
 // attach gives the engine what opens connections to peers, and takes them.
 func attach(client *torrent.Client, up *uplink.Uplink, opts *SwarmOptions) {
+	for _, l := range client.Listeners() {
+		if d, ok := l.(torrent.Dialer); ok {
+			client.AddDialer(promptDialer{d})
+		}
+	}
 	switch {
 	case !opts.TCP:
 	case opts.Proxy != "":
-		client.AddDialer(peerDialer{"tcp", up.Dialer(nil)})
+		client.AddDialer(promptDialer{peerDialer{"tcp", up.Dialer(nil)}})
 		client.AddListener(nobody{opts.Addr})
 	case opts.Interface != "":
 		networks := []string{"tcp4"}
@@ -84,7 +89,7 @@ func attach(client *torrent.Client, up *uplink.Uplink, opts *SwarmOptions) {
 			networks = append(networks, "tcp6")
 		}
 		for _, network := range networks {
-			client.AddDialer(peerDialer{network, up.Dialer(nil)})
+			client.AddDialer(promptDialer{peerDialer{network, up.Dialer(nil)}})
 			client.AddListener(up.Listen(network))
 		}
 	}
