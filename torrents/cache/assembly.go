@@ -46,6 +46,7 @@ func (a *assembly) fill(b []byte, off int64) (ok bool) {
 		i := off / partLength
 		if a.parts[i] == nil {
 			a.parts[i] = partPool.Get().(*part)
+			clear(a.parts[i][:]) // padding does not come, and is hashed as the zeros that it is
 		}
 		n := copy(a.parts[i][off%partLength:], b)
 		b, off = b[n:], off+int64(n)
@@ -210,8 +211,7 @@ func (p *Pieces) toDisk(piece int) {
 	}
 }
 
-// writeOut writes an assembly to the disk, where the piece is from then on, whatever has come of it: holes have what they like. The
-// piece has a reader. What could not be written makes it torn. It needs a.mu, and does nothing if it was done already.
+// writeOut writes an assembly to the disk, where the piece is from then on, whatever has come of it. The piece has a reader. What could not be written makes it torn. It needs a.mu, and does nothing if it was done already.
 func (p *Pieces) writeOut(a *assembly) error {
 	p.mu.Lock()
 	if p.assemblies[a.piece] != a {

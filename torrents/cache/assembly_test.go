@@ -92,6 +92,40 @@ func TestAssembly(t *testing.T) {
 	}
 }
 
+// TestPadding puts together what peers do not send all of: the rest is zeros on the disk as well, where it is hashed after a restart (BEP 47).
+func TestPadding(t *testing.T) {
+	for range 8 { // what was in use before has other bytes
+		dirty := new(part)
+		for i := range dirty {
+			dirty[i] = 0xff
+		}
+		partPool.Put(dirty)
+	}
+	const length, data = 256 << 10, 100 << 10
+	c := openCache(t, t.TempDir(), 1<<30)
+	p := mustOpen(t, c, keyOf(0), Geometry{PieceLength: length, Pieces: 2, Size: 2 * length})
+	p.Fetch(true)
+	p.Want(Span{0, 0}, Now, 1, ticket.Add(1))
+	want := make([]byte, length)
+	copy(want, content(p.key, &p.Geometry, 0)[:data])
+	if _, err := p.WriteAt(0, want[:data], 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int64{data, length} { // as of version 2, and of version 1
+		var hashed bytes.Buffer
+		if _, err := p.Hash(0, &hashed, n); err != nil || !bytes.Equal(hashed.Bytes(), want[:n]) {
+			t.Errorf("what is hashed of %d bytes is not what was written, %v", n, err)
+		}
+	}
+	got := make([]byte, length)
+	if _, err := p.ReadAt(0, got, 0); !p.Verified(0) || !errors.Is(err, ErrMissing) {
+		t.Fatalf("the piece is not present once it is verified, or was before: %v", err)
+	}
+	if _, err := p.ReadAt(0, got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("what is on the disk is not what was written, %v", err)
+	}
+}
+
 // TestSpill puts many more pieces together at a time than there is memory for, and leaves some as they are.
 func TestSpill(t *testing.T) {
 	c := openCache(t, t.TempDir(), 1<<30)
