@@ -52,6 +52,7 @@ type flood struct {
 	owed       int64 // bytes of replies that may not be sent yet
 	written    int64 // bytes sent, as of the last look
 	busy, idle int   // messages in this tick
+	away       bool  // it is turned away
 	kinds      [256]uint16
 	handshakes int
 	metadata   map[int]bool // pieces of the metadata that it has asked for
@@ -101,6 +102,10 @@ func (f *floods) read(c *torrent.PeerConn, msg *pp.Message) {
 	if of == nil {
 		return
 	}
+	if of.away { // and is being closed
+		msg.Keepalive = true
+		return
+	}
 	switch {
 	case msg.Keepalive:
 		of.idle++
@@ -115,7 +120,7 @@ func (f *floods) read(c *torrent.PeerConn, msg *pp.Message) {
 		select {
 		case f.away <- c:
 			f.shun(c.RemoteAddr)
-			delete(f.of, c)
+			of.away = true
 		default: // with the next message
 		}
 		msg.Keepalive = true
@@ -181,7 +186,15 @@ func (of *flood) tooMuch(c *torrent.PeerConn, msg *pp.Message) bool {
 		return of.owe(rejectSize)
 	case pp.HashRequest:
 		return of.owe(hashesSize + hashSize*min(int64(msg.Length), maxOwed))
-	case pp.Port, pp.Suggest, pp.AllowedFast, pp.Bitfield, pp.HaveAll, pp.HaveNone:
+	case pp.HaveNone:
+		// Who has said what he has cannot have nothing (BEP 6). The engine would go on taking him for one who has all, count beside that what
+		// he says he has, and panic over these counts when the torrent leaves.
+		if of.kinds[pp.HaveAll]+of.kinds[pp.Bitfield] > 0 {
+			return true
+		}
+		of.kinds[msg.Type]++
+		return of.kinds[msg.Type] > maxOdd
+	case pp.Port, pp.Suggest, pp.AllowedFast, pp.Bitfield, pp.HaveAll:
 		if of.kinds[msg.Type] >= maxOdd {
 			return true
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -391,4 +392,35 @@ func serveMetadata(w *wire, info []byte, size int) error {
 			return err
 		}
 	}
+}
+
+// TestTakenBack has peers who take back what they said they have. The engine ends the process when its counts of that do not come out
+// even as the torrent leaves, here with the library.
+func TestTakenBack(t *testing.T) {
+	f := newFilm(t, "film", 4<<20, 64<<10)
+	src := startSource(t, f, "127.0.0.2")
+	addr, listen := peerAddr(t, func(*torrents.Options) {})
+	l := openLibrary(t, listen, src.addr)
+	file := l.add(t, f)
+	mustRead(t, file, f, 0, 64<<10)
+	all := bytes.Repeat([]byte{0xff}, int(f.size/f.pieceLength)/8)
+	have, none := encode(msgHave, 5), encode(msgHaveNone)
+	for i, messages := range [][][]byte{
+		{encode(msgHaveAll), none, have},
+		{encode(msgBitfield, all), none, have},
+		{encode(msgHaveAll), none, encode(msgBitfield, make([]byte, len(all))), have},
+		{have, none, have},
+		{none, have, encode(msgHaveAll), none},
+	} {
+		w, err := dial(fmt.Sprintf("127.0.0.%d", 80+i), addr, f.infohash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(slices.Concat(messages...)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond) // until that is looked at
+		w.Close()
+	}
+	mustRead(t, file, f, f.size-64<<10, 64<<10)
 }
