@@ -127,7 +127,7 @@ func (f *File) Extent(off int64, n int) (file *os.File, at int64, done func(erro
 	}
 	f.follow(s, off, int64(n), "")
 	return s.pieces.File(), f.Offset + off, func(err error) {
-		s.pieces.ReleaseLent(span)
+		s.pieces.Release(span)
 		f.entry.extentDone(span, err)
 	}, true
 }

@@ -73,9 +73,8 @@ type Cache struct {
 
 	mu          sync.Mutex
 	limit       int64
-	lendRoom    int64     // how large the cache is at least while it lends
-	tightUntil  time.Time // it does not lend before
-	used        int64     // bytes of room taken, and of everything else below dir
+	lendRoom    int64 // how large the cache is at least while it lends
+	used        int64 // bytes of room taken, and of everything else below dir
 	space       diskSpace
 	spaceAt     time.Time // when space was measured
 	spaceFailed bool
@@ -292,7 +291,10 @@ func (c *Cache) removeFiles(key Key) error {
 }
 
 // Tally counts the pieces that are there of a torrent, open or not.
-type Tally struct{ pieces atomic.Int32 }
+type Tally struct {
+	pieces atomic.Int32
+	lent   atomic.Bool // parts of units were, since the start; see Pieces.Lend
+}
 
 const unknown = -1
 

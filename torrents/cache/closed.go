@@ -17,7 +17,7 @@ type closedTorrent struct {
 	have    *bitset   // pieces; nil while nobody has looked
 	room    int64     // bytes of all of them; known with have
 	edges   int64     // bytes of those of them that are heads and tails; known with have
-	retry   time.Time // evicting is not tried before: it failed, or what is there was lent
+	retry   time.Time // evicting is not tried before: it failed
 }
 
 // note adds a piece that is there.
@@ -163,7 +163,7 @@ func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int
 		freed, err = c.forget(key)
 		return freed, 0, err
 	}
-	doomed, left, edgesFreed := f.choose(enough, ofEdges)
+	doomed, left, edgesFreed := f.choose(enough, ofEdges, c.Tally(key).lent.Load())
 	if left.have.count() == 0 {
 		freed, err = c.forget(key)
 		return freed, edgesFreed, err
@@ -178,29 +178,49 @@ func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int
 	return c.closedChanged(key, left), edgesFreed, nil
 }
 
-// choose says which pieces to evict, and what is left then. Heads and tails are the last, and go up to ofEdges bytes.
-func (f *closedFiles) choose(enough, ofEdges int64) (doomed []int, left *closedTorrent, edgesFreed int64) {
+// choose says which pieces to evict, among them such as are not there, and what is left then. Heads and tails are the last, and go up to
+// ofEdges bytes. lent is that of the tally.
+func (f *closedFiles) choose(enough, ofEdges int64, lent bool) (doomed []int, left *closedTorrent, edgesFreed int64) {
 	g := &f.geometry
 	left = &closedTorrent{have: newBitset(g.Pieces)}
 	var planned int64
 	for _, edges := range []bool{false, true} {
-		for i, s := range f.saved.states {
-			isEdge := s&savedEdge != 0
-			switch cost := g.cost(i); {
-			case s&savedPresent == 0 || isEdge != edges:
+		for i := 0; i < g.Pieces; {
+			unit := g.unit(i, lent)
+			i = unit.Last + 1
+			bytes, isEdge := f.there(unit)
+			switch {
+			case bytes == 0 || isEdge != edges:
 			case planned < enough && (!isEdge || edgesFreed < ofEdges):
-				doomed = append(doomed, i)
-				planned += cost
+				for i := unit.First; i <= unit.Last; i++ {
+					doomed = append(doomed, i)
+				}
+				planned += bytes
 				if isEdge {
-					edgesFreed += cost
+					edgesFreed += bytes
 				}
 			default:
-				left.note(i, cost, isEdge)
+				for i := unit.First; i <= unit.Last; i++ {
+					if f.saved.states[i]&savedPresent != 0 {
+						left.note(i, g.cost(i), isEdge)
+					}
+				}
 			}
 		}
 	}
 	slices.Sort(doomed)
 	return doomed, left, edgesFreed
+}
+
+// there says what there is of a unit, and whether some of it is of a head or a tail.
+func (f *closedFiles) there(unit Span) (bytes int64, isEdge bool) {
+	for i := unit.First; i <= unit.Last; i++ {
+		if s := f.saved.states[i]; s&savedPresent != 0 {
+			bytes += f.geometry.cost(i)
+			isEdge = isEdge || s&savedEdge != 0
+		}
+	}
+	return bytes, isEdge
 }
 
 // forget removes the files of a torrent that is not open, and returns how many bytes they had.

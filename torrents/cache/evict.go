@@ -153,37 +153,39 @@ func (c *Cache) evict() (int64, error) {
 	return freed + edges, errors.Join(errs, err)
 }
 
-// victim is a piece that may be evicted.
+// victim is a unit of pieces that may be evicted.
 type victim struct {
 	pieces *Pieces
-	piece  int
+	unit   Span
+	bytes  int64
 	class  class
-	age    int32 // ticks since its last use
-	ticket uint32
+	age    int32  // ticks since its last use
+	ticket uint32 // the oldest of classWaiting
+}
+
+// batch is what is evicted of a torrent at a time.
+type batch struct {
+	pieces []int // that are doomed
+	freed  []int // these, and others of their units, of which nothing is on disk
 }
 
 // evictOpen evicts pieces of open torrents.
 func (c *Cache) evictOpen(n need) (int64, error) {
-	list, lent := c.victims(n)
 	var freed int64
-	batches := make(map[*Pieces][]int)
-	for i := range list {
-		v := &list[i]
+	batches := make(map[*Pieces]batch)
+	for _, v := range c.victims(n) {
 		if freed >= n.enough || freed >= n.least && v.class > classFree {
 			break
 		}
-		if v.pieces.doom(v.piece, v.class) {
-			batches[v.pieces] = append(batches[v.pieces], v.piece)
-			freed += v.pieces.cost(v.piece)
-		}
+		b := batches[v.pieces]
+		freed += v.pieces.doom(v.unit, v.class, &b)
+		batches[v.pieces] = b
 	}
 	var errs error
-	if lent && freed < n.least {
-		c.tighten()
-	}
-	for p, doomed := range batches {
-		slices.Sort(doomed)
-		if err := p.dropDoomed(doomed); err != nil {
+	for p, b := range batches {
+		slices.Sort(b.pieces)
+		slices.Sort(b.freed)
+		if err := p.dropDoomed(b); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", p.key, err))
 		}
 	}
@@ -214,7 +216,7 @@ func (c *Cache) evictWhole(n need) (freed int64, errs error) {
 			continue
 		}
 		freed += bytes
-		if err := p.dropDoomed(doomed); err != nil {
+		if err := p.dropDoomed(batch{pieces: doomed}); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("torrent %s: %w", p.key, err))
 		}
 	}
@@ -252,8 +254,8 @@ func (p *Pieces) doomAll() (doomed []int, bytes int64) {
 	return doomed, bytes
 }
 
-// victims lists what may be evicted, what goes first in front, and says whether more is lent.
-func (c *Cache) victims(n need) (list []victim, lent bool) {
+// victims lists what may be evicted, what goes first in front.
+func (c *Cache) victims(n need) (list []victim) {
 	c.mu.Lock()
 	open := make([]*Pieces, 0, len(c.open))
 	for key, p := range c.open {
@@ -268,14 +270,14 @@ func (c *Cache) victims(n need) (list []victim, lent bool) {
 	c.mu.Unlock()
 	now := c.tick()
 	for _, p := range open {
-		list = p.victims(list, n, now, &lent)
+		list = p.victims(list, n, now)
 	}
 	byAge := func(a, b victim) int { return cmp.Or(cmp.Compare(a.class, b.class), -cmp.Compare(a.age, b.age)) }
 	slices.SortFunc(list, byAge)
 	// Of heads and tails, those read last are within the share.
 	for i := len(list) - 1; i >= 0; i-- {
 		if v := &list[i]; v.class == classEdge {
-			if share -= v.pieces.cost(v.piece); share < 0 {
+			if share -= v.bytes; share < 0 {
 				v.class = classFree
 			}
 		}
@@ -287,40 +289,55 @@ func (c *Cache) victims(n need) (list []victim, lent bool) {
 		}
 		return byAge(a, b)
 	})
-	return list, lent
+	return list
 }
 
-// victims appends those of this torrent. lent is set if some are not because they are lent.
-func (p *Pieces) victims(list []victim, n need, now uint32, lent *bool) []victim {
+// victims appends those of this torrent.
+func (p *Pieces) victims(list []victim, n need, now uint32) []victim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isClosed {
 		return list
 	}
-	for i := range p.slots {
-		s := &p.slots[i]
-		if !s.has(hasRoom) || s.readers > 0 || s.isLeaving() {
-			continue
+	for i := 0; i < len(p.slots); {
+		unit := p.unit(i)
+		if v := p.victim(unit, now); v.bytes > 0 && (v.class < classWaiting || n.any || older(n.ticket, v.ticket)) {
+			list = append(list, v)
 		}
-		if p.isLent(s, now) {
-			*lent = true
-			continue
-		}
-		v := victim{pieces: p, piece: i, age: int32(now - s.last), ticket: s.ticket}
-		switch {
-		case s.now > 0:
-			if !n.any && !older(n.ticket, s.ticket) {
-				continue
-			}
-			v.class = classWaiting
-		case s.ahead > 0:
-			v.class = classAhead
-		case s.has(edge) && s.state != Missing:
-			v.class = classEdge
-		}
-		list = append(list, v)
+		i = unit.Last + 1
 	}
 	return list
+}
+
+// victim returns a unit as what may be evicted: as the least that may be of all its pieces. It has no bytes if there is nothing of it,
+// or one of its pieces is in use. It needs p.mu.
+func (p *Pieces) victim(unit Span, now uint32) victim {
+	v := victim{pieces: p, unit: unit, age: math.MaxInt32}
+	for i := unit.First; i <= unit.Last; i++ {
+		s := &p.slots[i]
+		if s.readers > 0 || s.isLeaving() {
+			return victim{}
+		}
+		if !s.has(hasRoom) {
+			continue
+		}
+		v.bytes += p.cost(i)
+		v.age = min(v.age, int32(now-s.last))
+		class := classFree
+		switch {
+		case s.now > 0:
+			if v.class != classWaiting || older(s.ticket, v.ticket) {
+				v.ticket = s.ticket
+			}
+			class = classWaiting
+		case s.ahead > 0:
+			class = classAhead
+		case s.has(edge) && s.state != Missing:
+			class = classEdge
+		}
+		v.class = max(v.class, class)
+	}
+	return v
 }
 
 // inUse says whether anybody uses or wants anything of the torrent. It needs p.mu.
@@ -333,19 +350,24 @@ func (p *Pieces) inUse() bool {
 	return false
 }
 
-// doom makes a piece one that is being evicted, if it still may be.
-func (p *Pieces) doom(piece int, as class) bool {
+// doom makes the pieces of a unit ones that are being evicted, if they still may be, adds them to the batch, and returns how many bytes
+// they are. A class of edges is as good as none here.
+func (p *Pieces) doom(unit Span, as class, b *batch) (bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &p.slots[piece]
-	switch {
-	case p.isClosed, !s.has(hasRoom), s.readers > 0, s.isLeaving(), p.isLent(s, p.cache.tick()):
-		return false
-	case s.now > 0 && as < classWaiting, s.ahead > 0 && as < classAhead:
-		return false
+	v := p.victim(unit, p.cache.tick())
+	if p.isClosed || v.bytes == 0 || v.class > max(as, classEdge) || unit != p.unit(unit.First) {
+		return 0
 	}
-	p.leave(piece)
-	return true
+	for i := unit.First; i <= unit.Last; i++ {
+		b.freed = append(b.freed, i)
+		if p.slots[i].has(hasRoom) {
+			p.leave(i)
+			b.pieces = append(b.pieces, i)
+		}
+	}
+	p.emptying = p.emptying || unit.Len() > 1
+	return v.bytes
 }
 
 // leave makes a piece one that is being evicted. It needs p.mu.
@@ -370,8 +392,8 @@ func (p *Pieces) leave(piece int) {
 }
 
 // drop frees pieces on disk.
-func (p *Pieces) drop(pieces []int) error {
-	for _, span := range spans(pieces) {
+func (p *Pieces) drop(b batch) error {
+	for _, span := range spans(b.pieces) {
 		if err := p.save(span, make([]byte, span.Len())); err != nil {
 			return fmt.Errorf("evict: %w", err)
 		}
@@ -379,7 +401,7 @@ func (p *Pieces) drop(pieces []int) error {
 	if p.cache.noHoles.Load() {
 		return p.data.Truncate(0) // see doomAll
 	}
-	return p.punchAll(pieces, func(int) bool { return false })
+	return p.punchAll(b.freed, func(int) bool { return false })
 }
 
 // settle ends the eviction of a piece. It needs c.mu and p.mu.
@@ -408,46 +430,46 @@ func (p *Pieces) settle(piece int, gone bool) {
 	p.change(piece, recheck)
 }
 
-// Evict frees pieces that nobody uses or wants, and returns how many bytes that are. It waits for the disk.
+// Evict frees pieces that nobody uses or wants, those of the same units along with them, and returns how many bytes that are. It waits
+// for the disk.
 func (p *Pieces) Evict(span Span) (freed int64, err error) {
 	c := p.cache
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
-	var doomed []int
+	var b batch
 	switch {
 	case !c.noHoles.Load():
-		for i := span.First; i <= span.Last; i++ {
-			if p.doom(i, classFree) {
-				doomed = append(doomed, i)
-				freed += p.cost(i)
-			}
+		for i := span.First; i <= span.Last; {
+			unit := p.unit(i)
+			freed += p.doom(unit, classFree, &b)
+			i = unit.Last + 1
 		}
 	case span.Len() == len(p.slots):
-		doomed, freed = p.doomAll()
+		b.pieces, freed = p.doomAll()
 	}
-	if err := p.dropDoomed(doomed); err != nil {
+	if err := p.dropDoomed(b); err != nil {
 		return 0, err
 	}
 	return freed, nil
 }
 
-// dropDoomed frees pieces that are doomed. The list is sorted. It needs c.evicting.
-func (p *Pieces) dropDoomed(doomed []int) error {
-	if len(doomed) == 0 {
+// dropDoomed frees pieces that are doomed. The lists are sorted. It needs c.evicting.
+func (p *Pieces) dropDoomed(b batch) error {
+	if len(b.pieces) == 0 {
 		return nil
 	}
 	c := p.cache
-	err := p.drop(doomed)
+	err := p.drop(b)
 	c.mu.Lock()
 	p.mu.Lock()
-	for _, i := range doomed {
+	for _, i := range b.pieces {
 		p.settle(i, err == nil)
 	}
 	p.emptying = false
 	p.mu.Unlock()
 	c.mu.Unlock()
 	if err == nil {
-		err = p.punchShared(doomed)
+		err = p.punchShared(b.pieces)
 	}
 	p.measure()
 	c.mu.Lock()

@@ -329,7 +329,7 @@ func TestNoHolesWhileFetched(t *testing.T) {
 		}
 	}
 	fetch()
-	err := p.dropDoomed(doomed)
+	err := p.dropDoomed(batch{pieces: doomed})
 	c.evicting.Unlock()
 	if len(doomed) != 1 || err != nil {
 		t.Fatalf("%d pieces were evicted, %v", len(doomed), err)

@@ -83,11 +83,9 @@ type Pieces struct {
 	assemblies map[int]*assembly // pieces that are put together in memory
 	hashed     map[int]struct{}  // hashed, and not evicted until the engine has said whether they are right
 	diskErr    error             // the disk did not take what was right, or did not give back what was to be hashed
-	lent       bool              // since it was opened; at lentAt, in ticks, for the last time
-	lentAt     uint32
 	fetching   bool
 	isClosed   bool
-	emptying   bool  // the file is about to be emptied, as it can have no holes: nothing gets room in it
+	emptying   bool  // more of the file is being freed than the pieces that leave: nothing gets room in it
 	arrived    int64 // bytes written
 	wakeAt     int64 // when there are so many, who takes the changes is woken; 0 is never
 	// distrusted says that states that were left as they were would be too good.
@@ -123,9 +121,6 @@ func (p *Pieces) Close() error {
 	})
 	p.mu.Lock()
 	t := p.summary()
-	if p.lent {
-		t.retry = time.Now().Add(lendTime)
-	}
 	p.mu.Unlock()
 	if t.have.count() == 0 {
 		err = errors.Join(err, p.closeFiles(), c.removeFiles(p.key))

@@ -321,10 +321,12 @@ func FuzzStates(f *testing.F) {
 		if sum != g.Size {
 			t.Errorf("the pieces have %d bytes, the torrent %d", sum, g.Size)
 		}
-		doomed, left, _ := files.choose(1, 0)
-		for _, i := range doomed {
-			if left.have.has(i) || s.states[i]&savedPresent == 0 {
-				t.Errorf("piece %d is evicted, and left or not there", i)
+		for _, lent := range []bool{false, true} {
+			doomed, left, _ := files.choose(1, 0, lent)
+			for _, i := range doomed {
+				if left.have.has(i) || !lent && s.states[i]&savedPresent == 0 {
+					t.Errorf("piece %d is evicted, and left or not there", i)
+				}
 			}
 		}
 	})
