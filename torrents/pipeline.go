@@ -52,14 +52,16 @@ type wish struct {
 
 const (
 	// minUnderWay and maxUnderWay bound how many bytes a single peer is asked for in advance.
-	minUnderWay = 3 << 19
+	minUnderWay = 1 << 20
 	maxUnderWay = 16 << 20
 	// firstUnderWay is that while nothing was measured.
 	firstUnderWay = 2 << 20
 	// A single peer is asked for what comes in minTime, or in twice the longest gap: that is a round trip to a peer far away, or
 	// half a second to a Transmission, which answers twice a second.
-	minTime = 150 * time.Millisecond
+	minTime = 100 * time.Millisecond
 	maxGap  = time.Second
+	// pulseGap is how long the gaps are at least of a peer that sends in pulses, when they have faded a little.
+	pulseGap = 200 * time.Millisecond
 	// gapFade is what is left of a gap after each rateTime.
 	gapFade = 0.8
 	// rateTime is how long a rate is measured for.
@@ -151,13 +153,13 @@ func (l *pipeline) take() {
 
 // step tells the engine of as much more as is to be under way.
 func (l *pipeline) step() {
-	if l.m.peers() > 1 {
-		l.tellAll()
-		return
-	}
 	total, left := l.m.pieces.Arrived(maps.Keys(l.told))
 	l.follow(total, left)
 	l.measure(total)
+	if l.m.peers() > 1 || l.pulses() {
+		l.tellAll()
+		return
+	}
 	target := l.target()
 	if l.tellFirst() {
 		l.first = true
@@ -276,6 +278,10 @@ func (l *pipeline) knows(piece int) bool {
 	_, told := l.told[piece]
 	return told
 }
+
+// pulses says whether the peer sends now and then only. There is nothing to be won by asking it for little then, and each time that it has
+// less to do than it might, its next pulse is lost.
+func (l *pipeline) pulses() bool { return l.gaps[len(l.gaps)-1] >= pulseGap }
 
 // target is how many bytes a single peer should be asked for in advance.
 func (l *pipeline) target() int64 {

@@ -271,6 +271,33 @@ func TestSeederKilled(t *testing.T) {
 	}
 }
 
+// TestTransmissionAlone streams from nobody but Transmission, which answers twice a second: once that is known, no answer is lost because
+// it had nothing to do.
+func TestTransmissionAlone(t *testing.T) {
+	netns.Require(t)
+	f := newFilm(t, "film.bin", 160<<20, 1<<20)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, f.name), f.bytes(0, int(f.size)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := seeder.Start(t, dir)
+	d.Add(t, f.metainfo)
+	d.Eager(t)
+	l := openLibrary(t, func(*torrents.Options) {}, d.Addr())
+	file := l.add(t, f)
+	ctx := deadline(t)
+	const step, warm = 1 << 20, 48 << 20
+	for at := int64(0); at < f.size; at += step {
+		began := time.Now()
+		if err := readPart(ctx, file, f, at, step); err != nil {
+			t.Fatalf("after %d bytes: %v", at, err)
+		}
+		if took := time.Since(began); at > warm && took > 3*time.Second {
+			t.Errorf("after %d bytes nothing came for %v", at, took)
+		}
+	}
+}
+
 // TestVersions reads torrents that libtorrent has made and seeds, and what is left of them after a crash without
 // any seeder.
 func TestVersions(t *testing.T) {
