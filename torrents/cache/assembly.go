@@ -72,6 +72,14 @@ func (a *assembly) writeTo(w io.Writer, n int64) (written int64, err error) {
 	return written, nil
 }
 
+// memory returns how many bytes it may take: parts are whole ones.
+func (a *assembly) memory() int64 { return a.pieces.memory(a.piece) }
+
+// memory returns how many bytes putting a piece together in memory may take.
+func (g *Geometry) memory(piece int) int64 {
+	return (g.length(piece) + partLength - 1) / partLength * partLength
+}
+
 // free gives the memory back. Nobody uses it any more.
 func (a *assembly) free() {
 	for _, part := range a.parts {
@@ -94,7 +102,7 @@ type assemblies struct {
 func (l *assemblies) add(a *assembly) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := a.pieces.length(a.piece); n <= l.left {
+	if n := a.memory(); n <= l.left {
 		l.left -= n
 		l.list = append(l.list, a)
 		return true
@@ -107,7 +115,7 @@ func (l *assemblies) remove(a *assembly) {
 	defer l.mu.Unlock()
 	if i := slices.Index(l.list, a); i >= 0 {
 		l.list = slices.Delete(l.list, i, i+1)
-		l.left += a.pieces.length(a.piece)
+		l.left += a.memory()
 	}
 }
 
@@ -124,7 +132,7 @@ func (l *assemblies) need(n int64) {
 			return
 		}
 		if a.spill() {
-			left += a.pieces.length(a.piece)
+			left += a.memory()
 		}
 	}
 }
@@ -168,7 +176,7 @@ func (p *Pieces) place(piece int) *assembly {
 	l := &p.cache.assemblies
 	a = &assembly{pieces: p, piece: piece}
 	if !l.add(a) {
-		l.need(p.length(piece))
+		l.need(a.memory())
 		if !l.add(a) {
 			a = nil
 		}

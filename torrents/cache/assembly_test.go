@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -200,4 +201,56 @@ func TestBrokenWrite(t *testing.T) {
 	}
 	checkMemory(t, c)
 	checkAccount(t, c)
+}
+
+// TestAssemblyMemory begins many pieces that are smaller than what memory is taken by.
+func TestAssemblyMemory(t *testing.T) {
+	g := Geometry{PieceLength: 4 << 10, Pieces: 1024, Size: 4 << 20}
+	c := openCache(t, t.TempDir(), 1<<30)
+	const limit = 32 * partLength
+	c.assemblies.left = limit
+	p := mustOpen(t, c, keyOf(0), g)
+	p.Fetch(true)
+	p.Want(Span{0, g.Pieces - 1}, Now, 1, ticket.Add(1))
+	for i := range g.Pieces {
+		write(t, p, i)
+	}
+	var taken int
+	for _, a := range c.assemblies.list {
+		taken += len(a.parts) * partLength
+	}
+	if taken == 0 || taken > limit {
+		t.Errorf("%d bytes of memory are taken, the limit is %d", taken, limit)
+	}
+}
+
+// TestSpillFails hashes a piece that cannot be written out while it waits for its turn.
+func TestSpillFails(t *testing.T) {
+	c, p := begin(t)
+	content := write(t, p, 0)
+	block := make(chan struct{})
+	var busy sync.WaitGroup
+	for range Workers {
+		began := make(chan struct{})
+		busy.Go(func() { c.workers.do(func() { close(began); <-block }) })
+		<-began
+	}
+	hashed := make(chan error)
+	go func() {
+		_, err := p.Hash(0, io.Discard, int64(len(content)))
+		hashed <- err
+	}()
+	await(t, "it waits", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.slots[0].readers > 0
+	})
+	undo := readOnly(t, p.data)
+	c.assemblies.need(assemblyLimit)
+	undo()
+	close(block)
+	if err := <-hashed; !errors.Is(err, ErrTorn) {
+		t.Errorf("hashing what was lost: %v, want %v", err, ErrTorn)
+	}
+	busy.Wait()
 }

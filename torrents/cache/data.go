@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -88,7 +89,7 @@ var hashBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 func (p *Pieces) Hash(piece int, w io.Writer, n int64) (written int64, err error) {
 	p.mu.Lock()
 	s := &p.slots[piece]
-	if s.has(torn) || !s.has(hasRoom) {
+	if s.has(torn) || !s.has(hasRoom) || s.isLeaving() {
 		p.mu.Unlock()
 		return 0, ErrTorn
 	}
@@ -105,12 +106,17 @@ func (p *Pieces) Hash(piece int, w io.Writer, n int64) (written int64, err error
 	p.cache.workers.do(func() { written, err = p.hash(a, piece, w, n) })
 
 	p.mu.Lock()
+	if err == nil && s.has(torn) { // it could not be written out meanwhile
+		err = ErrTorn
+	}
 	if err == nil && p.fetching && !p.isClosed {
 		p.hashed[piece] = struct{}{}
 		p.mu.Unlock()
 		return written, nil
 	}
-	p.noteError("read", err)
+	if !errors.Is(err, ErrTorn) {
+		p.noteError("read", err)
+	}
 	p.mu.Unlock()
 	p.Release(Span{piece, piece})
 	return written, err

@@ -153,3 +153,29 @@ func TestDistrust(t *testing.T) {
 	fill(t, p, Span{0, 3})
 	checkAccount(t, c)
 }
+
+// TestHashLeaving hashes a piece, on the disk, that is being evicted.
+func TestHashLeaving(t *testing.T) {
+	c := openCache(t, t.TempDir(), 1<<30)
+	c.assemblies.left = 0
+	p := mustOpen(t, c, keyOf(0), ten)
+	p.Fetch(true)
+	own := ticket.Add(1)
+	p.Want(Span{0, 0}, Now, 1, own)
+	content := write(t, p, 0)
+	p.Want(Span{0, 0}, Now, -1, own)
+	c.evicting.Lock()
+	var b batch
+	if p.doom(Span{0, 0}, classFree, &b) == 0 {
+		t.Fatal("it cannot be evicted")
+	}
+	if _, err := p.Hash(0, io.Discard, int64(len(content))); !errors.Is(err, ErrTorn) {
+		t.Errorf("hashing it: %v, want %v", err, ErrTorn)
+	}
+	err := p.dropDoomed(b)
+	c.evicting.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkAccount(t, c)
+}
