@@ -17,7 +17,8 @@ import (
 // wanted any more, and asks for more only when all of it has come. A reader who goes on elsewhere would wait for all that, and a peer
 // that is far away would have nothing to do for a round trip each time. So while there is one peer, it is asked for as little as the
 // measured rate needs, and the engine is made to look again when half of that has come. With more peers their pauses do not fall
-// together, and what there is to ask for has to suffice for all of them: the engine is told everything.
+// together, and what there is to ask for has to suffice for all of them: the engine is told everything. So it is of a peer that sends in
+// pulses, as Transmission does.
 type pipeline struct {
 	m *member
 
@@ -62,6 +63,8 @@ const (
 	maxGap  = time.Second
 	// pulseGap is how long the gaps are at least of a peer that sends in pulses, when they have faded a little.
 	pulseGap = 200 * time.Millisecond
+	// pulseWake is after how many bytes is looked whether it still does.
+	pulseWake = 256 << 10
 	// gapFade is what is left of a gap after each rateTime.
 	gapFade = 0.8
 	// rateTime is how long a rate is measured for.
@@ -153,11 +156,16 @@ func (l *pipeline) take() {
 
 // step tells the engine of as much more as is to be under way.
 func (l *pipeline) step() {
+	if l.m.peers() > 1 {
+		l.tellAll()
+		return
+	}
 	total, left := l.m.pieces.Arrived(maps.Keys(l.told))
 	l.follow(total, left)
 	l.measure(total)
-	if l.m.peers() > 1 || l.pulses() {
+	if l.pulses() {
 		l.tellAll()
+		l.m.pieces.Wake(pulseWake)
 		return
 	}
 	target := l.target()
