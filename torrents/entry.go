@@ -313,12 +313,12 @@ func (e *entry) join(s *session) (*member, error) {
 // fits says whether the cache may become large enough for reading the torrent, with ErrCacheTooSmall if not.
 func (e *entry) fits(m *Metainfo) error {
 	g := m.geometry()
-	return e.lib.checkFits(&g)
+	return e.lib.checkFits(&g, e.tally)
 }
 
-// checkFits is entry.fits for a torrent with these pieces.
-func (l *Library) checkFits(g *cache.Geometry) error {
-	least, limit := l.cache.Least(g, maxHold), l.cache.Limit()
+// checkFits is entry.fits for a torrent with these pieces, of which t, if not nil, counts those that are there.
+func (l *Library) checkFits(g *cache.Geometry, t *cache.Tally) error {
+	least, limit := l.cache.Least(g, maxHold, t), l.cache.Limit()
 	if least <= limit {
 		return nil
 	}

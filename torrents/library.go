@@ -200,7 +200,7 @@ func (l *Library) tidyCache() {
 	})
 	for _, e := range l.entries {
 		if g := e.rec.geometry(); e.rec.resolved() {
-			if err := l.checkFits(&g); err != nil {
+			if err := l.checkFits(&g, nil); err != nil {
 				l.log.Error("a torrent cannot be read", "torrent", e.ih, "name", e.rec.Name, "err", err)
 			}
 		}

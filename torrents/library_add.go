@@ -20,7 +20,7 @@ func (l *Library) AddMetainfo(route string, metainfo []byte) (Torrent, error) {
 		return Torrent{}, err
 	}
 	g := m.geometry()
-	if err := l.checkFits(&g); err != nil {
+	if err := l.checkFits(&g, nil); err != nil {
 		return Torrent{}, inputErrorf("%v", err)
 	}
 	return l.add(route, addition{

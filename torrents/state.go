@@ -63,7 +63,7 @@ func (e *entry) look(route string) Torrent {
 		t.Activity = m.activity()
 	}
 	g := rec.geometry()
-	switch fits := e.lib.checkFits(&g); {
+	switch fits := e.lib.checkFits(&g, e.tally); {
 	case failure != "":
 		t.State = StateFailed
 	case rec.resolved() && fits != nil:

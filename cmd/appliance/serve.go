@@ -47,7 +47,8 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	for _, w := range cfg.warnings {
 		log.Warn("configuration", "detail", w)
 	}
-	// Whoever serves finds a free place whenever a call arrives, whatever the workers do.
+	// Whoever serves finds a free place whenever a call arrives, whatever the workers do. From here on Go does not follow when the
+	// limit of a container is changed.
 	processors := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(processors + torrents.Workers)
 	defer runtime.GOMAXPROCS(processors)

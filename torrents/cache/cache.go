@@ -12,15 +12,15 @@
 //
 // # Eviction
 //
-// The least recently read pieces go first: those of torrents that are not open, then those of open ones.
+// The least recently read pieces go first, or groups of them (lend.go): those of torrents that are not open, then those of open ones.
 // Never a piece that is being read or is pinned, nor one that somebody waits for, unless somebody else has
 // waited for longer and there is nothing else. Heads and tails of large files, which is all that scanners of
 // libraries read, stay as long as they take no more than a share of the limit.
 //
 // # Who waits for what
 //
-// Cache.mu and Pieces.mu are held for moments, in this order. Everything on disk that evicting takes is done by one
-// goroutine of the cache. Hold, Want and Release never wait.
+// Cache.evicting is held while the disk frees something, by a goroutine of the cache, or by who evicts, removes or closes a torrent; then
+// Cache.mu and Pieces.mu, in this order, for moments. Hold, Want and Release never wait.
 package cache
 
 import (

@@ -227,7 +227,7 @@ func TestNoHoles(t *testing.T) {
 		dir := t.TempDir()
 		c := openCache(t, dir, 2*tenCost+tenCost/2)
 		c.noHoles.Store(true)
-		if got := c.Least(&ten, 1); got != tenCost {
+		if got := c.Least(&ten, 1, nil); got != tenCost {
 			t.Errorf("at least %d bytes are needed, want %d", got, tenCost)
 		}
 		for i := range 5 {

@@ -2,10 +2,12 @@ package cache
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -159,6 +161,28 @@ func TestLendSmallPieces(t *testing.T) {
 	c.evicting.Unlock()
 	if freed != groupSize || err != nil {
 		t.Errorf("%d bytes of the closed torrent were evicted, want %d; %v", freed, groupSize, err)
+	}
+}
+
+// TestLendLeast reads a torrent that was lent once the cache has become as small as it may.
+func TestLendLeast(t *testing.T) {
+	g := Geometry{PieceLength: 16 << 10, Pieces: 512, Size: 8 << 20}
+	c := openCache(t, t.TempDir(), lendRoom)
+	p := mustOpen(t, c, keyOf(0), g)
+	fill(t, p, Span{0, 63})
+	if !p.Lend() {
+		t.Fatal("it is not lent")
+	}
+	const most = 1 << 20
+	c.SetLimit(c.Least(&g, most, p.tally))
+	e := startEngine(p)
+	defer e.close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, first := range []int{64, 100, 300, 420, 90} {
+		if err := read(ctx, p, Span{first, first + 63}, func() {}); err != nil {
+			t.Errorf("reading from piece %d: %v", first, err)
+		}
 	}
 }
 

@@ -46,12 +46,16 @@ func (g *Geometry) Least(n int64) int64 {
 	return pieces*g.cost(0) + g.statesCost()
 }
 
-// Least is Geometry.Least, in this cache.
-func (c *Cache) Least(g *Geometry, n int64) int64 {
-	if c.noHoles.Load() { // pieces only ever go together
+// Least is Geometry.Least, in this cache. t is nil for a torrent that was not opened yet.
+func (c *Cache) Least(g *Geometry, n int64, t *Tally) int64 {
+	switch least := g.Least(n); {
+	case c.noHoles.Load(): // pieces only ever go together
 		return (g.Size+blockSize-1)/blockSize*blockSize + g.statesCost()
+	case t != nil && t.lent.Load() && g.PieceLength < groupSize:
+		return max(least, min(g.Size, (n/groupSize+2)*groupSize)+g.statesCost())
+	default:
+		return least
 	}
-	return g.Least(n)
 }
 
 // Verify hashes a piece, whose bytes r has, and says whether they are right.
