@@ -159,9 +159,9 @@ func (s *soak) restart(ctx context.Context) error {
 		if time.Until(s.begin.Add(s.opts.For)) < s.opts.Life/2 {
 			return nil // the last one lives a little longer
 		}
-		s.judgeLife()
 		s.appliance.using.Lock()
 		defer s.appliance.using.Unlock()
+		s.judgeLife() // nobody takes a sample of this one any more
 		sig := syscall.SIGTERM
 		if kill {
 			sig = syscall.SIGKILL
