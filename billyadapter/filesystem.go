@@ -44,7 +44,7 @@ func (f *FS) Root() string { return "/" }
 
 // Node returns the node at path. The error is a *fs.PathError.
 func (f *FS) Node(op, path string) (tree.Node, error) {
-	n, err := f.tree.Walk(Split(path)...)
+	n, err := f.tree.Walk(f.ctx, Split(path)...)
 	if err != nil {
 		return tree.Node{}, &fs.PathError{Op: op, Path: path, Err: err}
 	}
@@ -95,6 +95,9 @@ func (f *FS) ReadDir(path string) ([]os.FileInfo, error) {
 	n, err := f.Node("readdir", path)
 	if err != nil {
 		return nil, err
+	}
+	if err := n.Load(f.ctx); err != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: path, Err: err}
 	}
 	dir, err := n.Dir()
 	if err != nil {

@@ -157,7 +157,7 @@ func ledgerCall(client int, proc uint32) *rpc.Call {
 // memory that may be removed.
 func TestReadersAreForgotten(t *testing.T) {
 	tr := testTree(t, newStuck())
-	node, err := tr.Walk("films", "a torrent", "ready.txt")
+	node, err := tr.Walk(t.Context(), "films", "a torrent", "ready.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestLedgerIsBounded(t *testing.T) {
 
 func must(t testing.TB, tr *tree.Tree, path ...string) tree.Node {
 	t.Helper()
-	n, err := tr.Walk(path...)
+	n, err := tr.Walk(t.Context(), path...)
 	if err != nil {
 		t.Fatal(err)
 	}

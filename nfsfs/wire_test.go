@@ -172,7 +172,7 @@ func opaque(b []byte) []byte {
 
 func handleOf(t testing.TB, tr *tree.Tree, path ...string) []byte {
 	t.Helper()
-	n, err := tr.Walk(path...)
+	n, err := tr.Walk(context.Background(), path...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (f treeFS) node(op, name string) (Node, error) {
 	if name != "." {
 		path = strings.Split(name, "/")
 	}
-	n, err := f.tree.Walk(path...)
+	n, err := f.tree.Walk(f.ctx, path...)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotDir) {
 		err = fs.ErrNotExist
 	}
@@ -42,6 +42,9 @@ func (f treeFS) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	if n.IsDir() {
+		if err := n.Load(f.ctx); err != nil {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
 		dir, err := n.Dir()
 		if err != nil {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: err}

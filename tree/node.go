@@ -45,6 +45,8 @@ type Node struct {
 	route   *route   // set for a route only
 	torrent *torrent // set for a torrent and what is inside it
 	inner   int32    // place in torrent.inside.nodes; 0 is the torrent itself
+	archive *archive // set for an archive that is shown as a folder, and what is inside
+	member  int32    // place in archive.inside.list and 1; 0 is the archive itself
 }
 
 // Attr is what stat(2) would tell of a node.
@@ -66,6 +68,8 @@ func (n Node) IsDir() bool {
 	switch {
 	case n.torrent == nil:
 		return true
+	case n.archive != nil:
+		return n.archive.isDir(&n)
 	case n.inner == 0:
 		return !n.torrent.isFile
 	default:
@@ -83,6 +87,8 @@ func (n Node) Attr() Attr {
 // Stat is Attr, for whoever asks for those of very many nodes.
 func (n *Node) Stat(a *Attr) {
 	switch {
+	case n.archive != nil:
+		n.archive.stat(n, a)
 	case n.torrent != nil:
 		n.torrent.stat(n.inner, a)
 	case n.route != nil:
@@ -99,6 +105,8 @@ func (n *Node) Stat(a *Attr) {
 // FileID returns the FileID of Attr.
 func (n Node) FileID() uint64 {
 	switch {
+	case n.archive != nil:
+		return n.archive.fileID(&n)
 	case n.torrent != nil:
 		return n.torrent.fileID(n.inner)
 	case n.route != nil:
@@ -121,6 +129,24 @@ func (n Node) Name() string {
 	n.tree.mu.RLock()
 	defer n.tree.mu.RUnlock()
 	switch {
+	case n.archive != nil && n.member != 0:
+		_, m := n.memberOf()
+		return m.Name
+	case n.archive != nil && n.way() == ArchivesBoth:
+		return n.archive.shownName()
+	case n.archive != nil:
+		return n.archive.file.ownName()
+	default:
+		return n.ownName()
+	}
+}
+
+// ownName is Name of what is in no archive. It needs Tree.mu.
+func (n *Node) ownName() string {
+	switch {
+	case n.archive != nil:
+		_, m := n.memberOf()
+		return m.Name
 	case n.torrent != nil && n.inner != 0:
 		return n.torrent.inside.Load().nodes[n.inner].name
 	case n.torrent != nil:
@@ -135,6 +161,8 @@ func (n Node) Name() string {
 // Parent returns the folder above; that of the root is the root.
 func (n Node) Parent() Node {
 	switch {
+	case n.archive != nil:
+		return n.archive.parent(n)
 	case n.torrent != nil && n.inner != 0:
 		n.inner = n.torrent.inside.Load().nodes[n.inner].parent
 		return n
@@ -157,11 +185,33 @@ func (n Node) Path() []string {
 	return path
 }
 
-// Dir returns the listing. The error is ErrNotDir, or that of loading the torrent.
+// Load reads what is inside an archive, as Dir and Lookup need it. It waits for peers, as long as ctx lasts. For other nodes it does
+// nothing. The error is that of Archive.Members.
+func (n Node) Load(ctx context.Context) error {
+	if n.archive == nil || n.member != 0 {
+		return nil
+	}
+	_, err := n.archive.load(ctx)
+	return err
+}
+
+// way returns how archives are shown where the node is. It needs Tree.mu.
+func (n *Node) way() Archives { return n.torrent.route.archives }
+
+// archivesShown is way for who does not have Tree.mu.
+func (n *Node) archivesShown() Archives {
+	n.tree.mu.RLock()
+	defer n.tree.mu.RUnlock()
+	return n.way()
+}
+
+// Dir returns the listing. The error is ErrNotDir, ErrUnread, or that of loading the torrent.
 func (n Node) Dir() (*Dir, error) {
 	switch {
+	case n.archive != nil:
+		return n.archive.dir(n, n.archivesShown())
 	case n.torrent != nil:
-		return n.torrent.dir(n)
+		return n.torrent.dir(n, n.archivesShown())
 	case n.route != nil:
 		return n.tree.routeDir(n.route), nil
 	default:
@@ -169,7 +219,7 @@ func (n Node) Dir() (*Dir, error) {
 	}
 }
 
-// Lookup returns the node called name in this folder. The error is fs.ErrNotExist, ErrNotDir, or
+// Lookup returns the node called name in this folder. The error is fs.ErrNotExist, ErrNotDir, ErrUnread, or
 // that of loading the torrent.
 func (n Node) Lookup(name string) (Node, error) {
 	dir, err := n.Dir()
@@ -185,8 +235,22 @@ func (n Node) Lookup(name string) (Node, error) {
 
 // Content returns the bytes of a file. The error is ErrIsDir, or that of loading the torrent.
 func (n Node) Content() (Content, error) {
-	if n.torrent == nil {
+	switch {
+	case n.torrent == nil:
 		return nil, ErrIsDir
+	case n.archive != nil:
+		return n.archive.content(&n)
+	default:
+		return n.torrent.content(n.inner)
 	}
-	return n.torrent.content(n.inner)
+}
+
+// Link returns what a symbolic link says, or ErrNotLink.
+func (n Node) Link() (string, error) {
+	if n.archive != nil && n.member != 0 {
+		if _, m := n.memberOf(); m.Link != "" && !m.Dir {
+			return m.Link, nil
+		}
+	}
+	return "", ErrNotLink
 }

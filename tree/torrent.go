@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 // torrent is a Torrent with its inside, once somebody has looked at it.
 type torrent struct {
+	tree     *Tree
 	infohash Infohash
 	isFile   bool
 	size     int64
@@ -23,7 +25,12 @@ type torrent struct {
 	name  string // guarded by Tree.mu
 	route *route // guarded by Tree.mu
 
-	loading  sync.Mutex   // held over files(), which reads the local disk and nothing else
+	loading    sync.Mutex // held over files(), which reads the local disk and nothing else
+	numbers    Numbers
+	archive    *archive // of a file that can be shown as a folder; else nil
+	archiveIDs uint64
+	shownAt    atomic.Int64 // when archives began to be shown otherwise; Unix, in nanoseconds, 0 is never
+
 	cached   func() int64 // of a file; may be nil
 	files    func() ([]File, error)
 	failure  error                  // of the last files(); guarded by loading
@@ -44,18 +51,20 @@ type innerNode struct {
 	parent  int32
 	name    string
 	content Content
+	archive *archive     // of a file that can be shown as a folder; else nil
 	folder  *innerFolder // nil for a file
 }
 
 type innerFolder struct {
-	children []int32             // sorted by name
-	dir      atomic.Pointer[Dir] // the listing, once asked for
+	children []int32 // sorted by name
+	dirs     listings
 }
 
 func (n *innerNode) isDir() bool { return n.folder != nil }
 
-func newTorrent(n Torrent) *torrent {
-	return &torrent{
+func newTorrent(tree *Tree, n Torrent) *torrent {
+	t := &torrent{
+		tree:     tree,
 		infohash: n.Infohash,
 		isFile:   n.IsFile,
 		size:     n.Size,
@@ -63,7 +72,15 @@ func newTorrent(n Torrent) *torrent {
 		firstID:  n.FirstID,
 		cached:   n.Cached,
 		files:    n.Files,
+
+		numbers:    n.Numbers,
+		archiveIDs: n.ArchiveIDs,
 	}
+	if n.IsFile && n.Archive != nil {
+		t.archive = &archive{torrent: t, source: n.Archive, place: "0", id: n.ArchiveIDs, file: Node{tree: tree, torrent: t}}
+		t.archive.failed.Store(n.Archive.Refused())
+	}
+	return t
 }
 
 func (t *torrent) load() (*inside, error) {
@@ -99,7 +116,38 @@ func (t *torrent) read() (*inside, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newInside(files, t.isFile)
+	in, err := newInside(files, t.isFile)
+	if err != nil {
+		return nil, err
+	}
+	t.noteArchives(in, files)
+	return in, nil
+}
+
+// noteArchives makes files that can be shown as folders such.
+func (t *torrent) noteArchives(in *inside, files []File) {
+	for _, f := range files {
+		i := in.files[f.Index]
+		if f.Archive == nil || i == 0 {
+			continue
+		}
+		n := &in.nodes[i]
+		siblings := in.nodes[n.parent].folder.children
+		n.archive = &archive{
+			torrent: t,
+			source:  f.Archive,
+			place:   strconv.Itoa(f.Index),
+			id:      t.archiveIDs + uint64(f.Index),
+			file:    Node{tree: t.tree, torrent: t, inner: i},
+			name: contentsName(n.name, func(name string) bool {
+				_, taken := slices.BinarySearchFunc(siblings, name, func(c int32, name string) int {
+					return strings.Compare(in.nodes[c].name, name)
+				})
+				return taken
+			}),
+		}
+		n.archive.failed.Store(f.Archive.Refused())
+	}
 }
 
 func newInside(files []File, isFile bool) (*inside, error) {
@@ -203,6 +251,14 @@ func (in *inside) noteFile(index int, node int32) {
 	in.files[index] = node
 }
 
+// changed is the mtime of the folders inside: NFS clients keep a listing until it differs.
+func (t *torrent) changed() time.Time {
+	if at := t.shownAt.Load(); at != 0 {
+		return later(t.mtime, time.Unix(0, at))
+	}
+	return t.mtime
+}
+
 func (t *torrent) stat(inner int32, a *Attr) {
 	*a = Attr{Mode: fileMode, Size: t.size, FileID: t.firstID, ModTime: t.mtime}
 	switch {
@@ -211,12 +267,12 @@ func (t *torrent) stat(inner int32, a *Attr) {
 		n := &in.nodes[inner]
 		a.Size, a.FileID = n.size, t.firstID+in.fileID(n)
 		if n.isDir() {
-			a.Mode = dirMode
+			a.Mode, a.ModTime = dirMode, t.changed()
 		} else if c, ok := n.content.(Counted); ok {
 			a.Used = c.Cached()
 		}
 	case !t.isFile:
-		a.Mode, a.Size = dirMode, 0
+		a.Mode, a.Size, a.ModTime = dirMode, 0, t.changed()
 	case t.cached != nil:
 		a.Used = t.cached()
 	}
@@ -240,7 +296,7 @@ func (in *inside) fileID(n *innerNode) uint64 {
 	return id
 }
 
-func (t *torrent) dir(of Node) (*Dir, error) {
+func (t *torrent) dir(of Node, way Archives) (*Dir, error) {
 	if of.inner == 0 && t.isFile {
 		return nil, ErrNotDir
 	}
@@ -252,15 +308,16 @@ func (t *torrent) dir(of Node) (*Dir, error) {
 	if folder == nil {
 		return nil, ErrNotDir
 	}
-	if d := folder.dir.Load(); d != nil {
+	if d := folder.dirs[way].Load(); d != nil {
 		return d, nil
 	}
-	entries := make([]Entry, len(folder.children))
-	for i, c := range folder.children {
-		entries[i] = Entry{Name: in.nodes[c].name, Node: Node{tree: of.tree, torrent: t, inner: c}}
+	entries := make([]Entry, 0, len(folder.children))
+	for _, c := range folder.children {
+		n := &in.nodes[c]
+		entries = n.archive.entries(entries, Entry{Name: n.name, Node: Node{tree: of.tree, torrent: t, inner: c}}, way)
 	}
-	d := &Dir{entries: entries}
-	folder.dir.Store(d)
+	d := newDir(entries)
+	folder.dirs[way].Store(d)
 	return d, nil
 }
 

@@ -18,12 +18,13 @@
 //
 // # Waiting
 //
-// Nothing here waits for the swarm but Content.ReadAt. The inside of a torrent is loaded when
+// Nothing here waits for the swarm but Content.Await and ReadAt, and Load, Walk and Node.Load for what is inside archives. The inside of a torrent is loaded when
 // somebody first looks at it, by one read of a file on the local disk (Torrent.Files).
 package tree
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +43,8 @@ var (
 	ErrHandle = errors.New("not a handle")
 	// ErrNotDir is returned where a folder was asked for and something else is there.
 	ErrNotDir = errors.New("not a folder")
+	// ErrNotLink is returned for what is no symbolic link.
+	ErrNotLink = errors.New("not a symbolic link")
 	// ErrIsDir is returned where a file was asked for and a folder is there.
 	ErrIsDir = errors.New("is a folder")
 )
@@ -61,8 +64,9 @@ type Infohash [20]byte
 
 // Route is a top-level folder.
 type Route struct {
-	ID   RouteID
-	Name string
+	ID       RouteID
+	Name     string
+	Archives Archives // how those in it are shown
 }
 
 // Torrent is an entry of a route.
@@ -77,6 +81,11 @@ type Torrent struct {
 
 	// Cached returns how many bytes of it are there, when IsFile. It must be quick, and may be nil.
 	Cached func() int64
+	// Archive is set when IsFile, and the file can be shown as a folder. ArchiveIDs is the file id of that folder, or, of a folder of
+	// files, the first of as many as the metainfo has files.
+	Archive    Archive
+	ArchiveIDs uint64
+	Numbers    Numbers // of what is in archives
 	// Files lists what is inside, in any order. It is called when somebody first looks, again some
 	// time after an error, and never twice at a time. It may read the local disk but must not wait for peers.
 	Files func() ([]File, error)
@@ -88,11 +97,12 @@ type File struct {
 	Size    int64    // in bytes
 	Index   int      // its place in the metainfo: the file's identity
 	Content Content
+	Archive Archive // of a file that can be shown as a folder; else nil
 }
 
 // Tree is the name space. It is safe for concurrent use.
 type Tree struct {
-	mu       sync.RWMutex // guards the maps, and the name, route and mtime fields of their values
+	mu       sync.RWMutex // guards the maps, and the name, route, archives and mtime fields of their values
 	routes   map[RouteID]*route
 	torrents map[Infohash]*torrent
 	mtime    time.Time // of the root
@@ -103,6 +113,7 @@ type Tree struct {
 type route struct {
 	id       RouteID
 	name     string
+	archives Archives
 	mtime    time.Time
 	torrents map[string]*torrent // by name
 
@@ -118,7 +129,7 @@ func New(at time.Time) *Tree {
 	}
 }
 
-// PutRoute adds the route, or renames it if its ID is known. at becomes the mtime of the root, and
+// PutRoute adds the route, or changes it if its ID is known. at becomes the mtime of the root, and
 // of a new route. The error says what is wrong with the name, and is fs.ErrExist if another route
 // has it.
 func (t *Tree) PutRoute(r Route, at time.Time) error {
@@ -134,8 +145,15 @@ func (t *Tree) PutRoute(r Route, at time.Time) error {
 	}
 	if old, ok := t.routes[r.ID]; ok {
 		old.name = r.Name
+		if old.archives != r.Archives {
+			old.archives = r.Archives
+			old.changed(at)
+			for _, tt := range old.torrents {
+				tt.shownAt.Store(old.mtime.UnixNano())
+			}
+		}
 	} else {
-		t.routes[r.ID] = &route{id: r.ID, name: r.Name, mtime: at, torrents: make(map[string]*torrent)}
+		t.routes[r.ID] = &route{id: r.ID, name: r.Name, archives: r.Archives, mtime: at, torrents: make(map[string]*torrent)}
 	}
 	t.rootChanged(at)
 	return nil
@@ -177,7 +195,7 @@ func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 		delete(tt.route.torrents, tt.name)
 		tt.route.changed(at)
 	} else {
-		tt = newTorrent(n)
+		tt = newTorrent(t, n)
 		t.torrents[n.Infohash] = tt
 	}
 	tt.name, tt.route = n.Name, r
@@ -202,11 +220,14 @@ func (t *Tree) RemoveTorrent(ih Infohash, at time.Time) {
 // Root returns the root.
 func (t *Tree) Root() Node { return Node{tree: t} }
 
-// Walk returns the node at the path below the root. The error is fs.ErrNotExist, ErrNotDir, or that
-// of loading a torrent.
-func (t *Tree) Walk(path ...string) (Node, error) {
+// Walk returns the node at the path below the root. It waits for archives on the way, as long as ctx lasts. The error is
+// fs.ErrNotExist, ErrNotDir, that of loading a torrent, or that of Load.
+func (t *Tree) Walk(ctx context.Context, path ...string) (Node, error) {
 	n := t.Root()
 	for _, name := range path {
+		if err := n.Load(ctx); err != nil {
+			return Node{}, err
+		}
 		next, err := n.Lookup(name)
 		if err != nil {
 			return Node{}, err
@@ -255,7 +276,7 @@ func (t *Tree) routeDir(r *route) *Dir {
 	return t.listing(&r.dir, func() []Entry {
 		entries := make([]Entry, 0, len(r.torrents))
 		for name, tt := range r.torrents {
-			entries = append(entries, Entry{Name: name, Node: Node{tree: t, torrent: tt}})
+			entries = tt.archive.entries(entries, Entry{Name: name, Node: Node{tree: t, torrent: tt}}, r.archives)
 		}
 		return entries
 	})

@@ -87,7 +87,7 @@ func must(t testing.TB, err error) {
 
 func mustWalk(t testing.TB, tr *Tree, path string) Node {
 	t.Helper()
-	n, err := tr.Walk(strings.FieldsFunc(path, func(r rune) bool { return r == '/' })...)
+	n, err := tr.Walk(t.Context(), strings.FieldsFunc(path, func(r rune) bool { return r == '/' })...)
 	must(t, err)
 	return n
 }
@@ -195,7 +195,7 @@ func TestWalkErrors(t *testing.T) {
 		{[]string{".."}, fs.ErrNotExist},
 	}
 	for _, test := range tests {
-		if _, err := tr.Walk(test.path...); !errors.Is(err, test.want) {
+		if _, err := tr.Walk(t.Context(), test.path...); !errors.Is(err, test.want) {
 			t.Errorf("%q: %v, want %v", test.path, err, test.want)
 		}
 	}
@@ -242,7 +242,7 @@ func TestHandleSurvivesRenameAndMove(t *testing.T) {
 	if got, want := n.Path(), []string{"data sets", "Sintel (2010)", "subs", "en.srt"}; !slices.Equal(got, want) {
 		t.Errorf("path %q, want %q", got, want)
 	}
-	if _, err := tr.Walk("movies", "Sintel"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := tr.Walk(t.Context(), "movies", "Sintel"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the old place: %v, want %v", err, fs.ErrNotExist)
 	}
 }
@@ -404,10 +404,10 @@ func testLoadAgainAfterError(t *testing.T) {
 		return whole()
 	}
 	must(t, tr.PutTorrent(torrent, epoch))
-	if _, err := tr.Walk("r", "t", "a"); !errors.Is(err, broken) {
+	if _, err := tr.Walk(t.Context(), "r", "t", "a"); !errors.Is(err, broken) {
 		t.Errorf("first look: %v, want %v", err, broken)
 	}
-	if _, err := tr.Walk("r", "t", "a"); !errors.Is(err, broken) || calls != 1 {
+	if _, err := tr.Walk(t.Context(), "r", "t", "a"); !errors.Is(err, broken) || calls != 1 {
 		t.Errorf("at once after that: %v after %d tries, want %v after one", err, calls, broken)
 	}
 	time.Sleep(loadPause)
@@ -416,7 +416,7 @@ func testLoadAgainAfterError(t *testing.T) {
 		t.Errorf("file id %d, want 10", got)
 	}
 	for range 2 {
-		if _, err := tr.Walk("r", "t", "a"); err != nil {
+		if _, err := tr.Walk(t.Context(), "r", "t", "a"); err != nil {
 			t.Error(err)
 		}
 	}

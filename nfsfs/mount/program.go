@@ -6,9 +6,11 @@
 package mount
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
 	"shoal/nfsfs/rpc"
 	"shoal/nfsfs/xdr"
@@ -96,7 +98,34 @@ func (s *Server) mnt(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte, rpc.
 	if d.Err() != nil {
 		return reply, rpc.GarbageArgs
 	}
-	n, status := s.find(call, path)
+	n, err := s.tree.Walk(ended, split(path)...)
+	if call.Allowed && errors.Is(err, context.Canceled) {
+		var n tree.Node
+		wait := func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, archiveWait)
+			defer cancel()
+			n, err = s.tree.Walk(ctx, split(path)...)
+		}
+		if call.Later(wait, func(call *rpc.Call, reply []byte) ([]byte, rpc.Status) { return s.answer(call, path, n, err, reply) }) {
+			return reply, rpc.Deferred
+		}
+	}
+	return s.answer(call, path, n, err, reply)
+}
+
+// ended is for who does not wait.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// archiveWait is how long a client waits for a folder in an archive that was not read yet.
+const archiveWait = 20 * time.Second
+
+// answer says whether a client may mount what was found at a path.
+func (s *Server) answer(call *rpc.Call, path string, n tree.Node, err error, reply []byte) ([]byte, rpc.Status) {
+	status := found(call, n, err)
 	call.Result = status
 	reply = xdr.AppendUint32(reply, status)
 	if status != statusOK {
@@ -113,21 +142,19 @@ func (s *Server) mnt(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte, rpc.
 	return xdr.AppendWords(reply, 2, rpc.AuthSys, rpc.AuthNone), rpc.Success
 }
 
-// find returns the folder that a client wants to mount, or why he does not get it.
-func (s *Server) find(call *rpc.Call, path string) (tree.Node, uint32) {
-	if !call.Allowed {
-		return tree.Node{}, statusAccess
-	}
-	n, err := s.tree.Walk(split(path)...)
+// found says whether a client gets what was found, or why not.
+func found(call *rpc.Call, n tree.Node, err error) uint32 {
 	switch {
+	case !call.Allowed:
+		return statusAccess
 	case errors.Is(err, fs.ErrNotExist):
-		return n, statusNoEnt
+		return statusNoEnt
 	case errors.Is(err, tree.ErrNotDir), err == nil && !n.IsDir():
-		return n, statusNotDir
+		return statusNotDir
 	case err != nil:
-		return n, statusIO
+		return statusIO
 	}
-	return n, statusOK
+	return statusOK
 }
 
 // dump lists who has mounted what, as far as clients told.

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func serve(t testing.TB, tr *tree.Tree) *service {
 // handle is that of the node at a path.
 func (v *service) handle(path ...string) []byte {
 	v.t.Helper()
-	n, err := v.tree.Walk(path...)
+	n, err := v.tree.Walk(context.Background(), path...)
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package nfs3
 
 import (
 	"encoding/binary"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 const (
 	typeFile = 1 // NF3REG
 	typeDir  = 2 // NF3DIR
+	typeLink = 5 // NF3LNK
 
 	// fsid tells what we export from what a client mounts of others.
 	fsid = 0x53686f616c // "Shoal"
@@ -39,8 +41,11 @@ func appendAttr(b []byte, n tree.Node) []byte {
 func putAttr(f []byte, a *tree.Attr) {
 	_ = f[attrSize-1]
 	kind, links, size, used := uint32(typeFile), uint32(1), uint64(a.Size), uint64(a.Used)
-	if a.Mode.IsDir() {
+	switch {
+	case a.Mode.IsDir():
 		kind, links, size, used = typeDir, 2, dirSize, dirSize
+	case a.Mode&fs.ModeSymlink != 0:
+		kind = typeLink
 	}
 	put32, put64 := binary.BigEndian.PutUint32, binary.BigEndian.PutUint64
 	put32(f[0:], kind)
@@ -100,8 +105,9 @@ func (s *Server) getattr(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte, 
 
 // Bits of ACCESS (RFC 1813, section 3.3.4).
 const (
-	accessRead   = 0x01
-	accessLookup = 0x02
+	accessRead    = 0x01
+	accessLookup  = 0x02
+	accessExecute = 0x20
 )
 
 // access grants what the mode bits do, to everybody.
@@ -115,14 +121,17 @@ func (s *Server) access(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte, r
 		return refuse(call, reply, status(err), 1)
 	}
 	granted := uint32(accessRead)
-	if n.IsDir() {
+	switch {
+	case n.IsDir():
 		granted |= accessLookup
+	case n.Attr().Mode&0o111 != 0:
+		granted |= accessExecute
 	}
 	reply = appendPostOp(begin(call, reply, statusOK), n)
 	return xdr.AppendUint32(reply, wanted&granted), rpc.Success
 }
 
-// readlink says that there are no symbolic links.
+// readlink says where a symbolic link in an archive leads.
 func (s *Server) readlink(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte, rpc.Status) {
 	n, err := s.takeNode(d)
 	switch {
@@ -131,5 +140,9 @@ func (s *Server) readlink(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte,
 	case err != nil:
 		return refuse(call, reply, status(err), 1)
 	}
-	return appendPostOp(begin(call, reply, statusInval), n), rpc.Success
+	link, err := n.Link()
+	if err != nil {
+		return appendPostOp(begin(call, reply, statusInval), n), rpc.Success
+	}
+	return xdr.AppendOpaque(appendPostOp(begin(call, reply, statusOK), n), link), rpc.Success
 }

@@ -39,7 +39,7 @@ func wide(tb testing.TB, n int) *tree.Tree {
 
 // BenchmarkReaddirplus encodes a listing of 100,000 entries, in pages of 64 KiB.
 func BenchmarkReaddirplus(b *testing.B) {
-	n, err := wide(b, 100_000).Walk("r", "wide")
+	n, err := wide(b, 100_000).Walk(b.Context(), "r", "wide")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func (s *Server) Serve(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
 // keep.
 const maxLoadArgs = 4 << 10
 
-// load answers a call after the torrent was loaded that it is about, beside other calls of the client. It
+// load answers a call after the torrent or archive was loaded that it is about, beside other calls of the client. It
 // returns false if too many wait already.
 func (s *Server) load(call *rpc.Call, handle []byte) bool {
 	if len(call.Args) > maxLoadArgs {
@@ -139,7 +139,9 @@ func (s *Server) load(call *rpc.Call, handle []byte) bool {
 	handle, args, credential := slices.Clone(handle), slices.Clone(call.Args), slices.Clone(call.Credential)
 	wait := func(ctx context.Context) {
 		if ctx.Err() == nil {
-			s.opts.Tree.Load(handle)
+			ctx, cancel := context.WithTimeout(ctx, s.opts.ReadWait)
+			defer cancel()
+			_ = s.opts.Tree.Load(ctx, handle) // the answer says so
 		}
 	}
 	return call.Later(wait, func(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
@@ -206,7 +208,7 @@ func status(err error) uint32 {
 		return statusNotDir
 	case errors.Is(err, tree.ErrIsDir):
 		return statusInval
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+	case errors.Is(err, tree.ErrUnread), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
 		return statusJukebox // that passes
 	default:
 		return statusIO

@@ -101,7 +101,7 @@ func serve(t testing.TB, tr *tree.Tree, edit func(*Options)) *export {
 // node returns the node at a path.
 func (e *export) node(path ...string) tree.Node {
 	e.t.Helper()
-	n, err := e.tree.Walk(path...)
+	n, err := e.tree.Walk(context.Background(), path...)
 	if err != nil {
 		e.t.Fatal(err)
 	}

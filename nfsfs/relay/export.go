@@ -38,7 +38,7 @@ func (e *export) FSStat(context.Context, billy.Filesystem, *nfs.FSStat) error { 
 
 // ToHandle returns the handle of a path; none if it has vanished since.
 func (e *export) ToHandle(_ billy.Filesystem, path []string) []byte {
-	n, err := e.tree.Walk(path...)
+	n, err := e.fs.Node("look up", e.fs.Join(path...))
 	if err != nil {
 		return nil
 	}

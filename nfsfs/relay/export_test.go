@@ -26,7 +26,7 @@ func TestExport(t *testing.T) {
 	}
 	e := newExport(t.Context(), tr)
 	for _, path := range [][]string{{}, {"films"}, {"films", "a film"}, {"films", "a film", "a"}, {"films", "a film", "a", "b"}} {
-		n, err := tr.Walk(path...)
+		n, err := tr.Walk(t.Context(), path...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestExport(t *testing.T) {
 	if h := e.ToHandle(e.fs, []string{"films", "nothing"}); h != nil {
 		t.Errorf("the handle of nothing is %x", h)
 	}
-	film, err := tr.Walk("films", "a film", "a")
+	film, err := tr.Walk(t.Context(), "films", "a film", "a")
 	if err != nil {
 		t.Fatal(err)
 	}

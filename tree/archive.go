@@ -1,0 +1,370 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// ErrNotArchive is returned for an archive that cannot be shown as a folder, now and later: it is damaged, encrypted, or none. From then
+// on it is a file.
+var ErrNotArchive = errors.New("not to be shown as a folder")
+
+// ErrUnread is returned for what is inside an archive that nobody has looked into since the start: Load reads it, and waits for peers.
+var ErrUnread = errors.New("the archive was not read yet")
+
+// Archive is a file that can be shown as a folder.
+type Archive interface {
+	// Members lists what is inside, in the archive's own order, which is the same each time. It waits for peers as long as ctx lasts,
+	// if that is not known already. The error is one of them, or ErrNotArchive with the reason.
+	Members(ctx context.Context) ([]Member, error)
+	// Refused says, at once, whether it is known from earlier that the error is ErrNotArchive.
+	Refused() bool
+}
+
+// Member is a file, folder or link in an archive. Its place in the list is its identity.
+type Member struct {
+	Parent  int // place in the list of the folder it is in, which comes before it; -1 at the top
+	Name    string
+	Size    int64 // in bytes
+	ModTime time.Time
+	Dir     bool
+	Run     bool   // a program
+	Link    string // what a link says; empty if it is none
+
+	Content Content // of a file
+	Archive Archive // of a file that can be shown as a folder itself; else nil
+}
+
+// Numbers hands out the file ids of what is inside the archives of a torrent, for ever.
+type Numbers interface {
+	// Take returns the first n file ids of an archive, in runs. Those that it has not handed out yet it makes durable before.
+	Take(place string, n int) ([]Run, error)
+	// Find returns which one of which archive a file id is.
+	Find(id uint64) (place string, at int, ok bool)
+}
+
+// Run is a run of file ids.
+type Run struct {
+	First uint64
+	N     int
+}
+
+// archive is an Archive with its inside, once somebody has looked at it.
+//
+// Of the file ids of an archive, that of member i is the one at 2i. The one at 2i+1 is that of the folder as which it is shown.
+type archive struct {
+	torrent *torrent
+	source  Archive
+	place   string // "12" is the archive that is file 12 of the metainfo, "12/5" is member 5 of that
+	id      uint64 // of the folder
+	file    Node   // what is shown as a folder
+	name    string // of the folder, when it is shown beside the file; empty for one that is a torrent
+
+	inside atomic.Pointer[members] // nil until loaded, constant afterwards
+	failed atomic.Bool
+}
+
+// members is the inside of an archive.
+type members struct {
+	list    []Member
+	ids     []Run
+	folders map[int32]*memberFolder // by member; -1 is the top
+	nested  map[int32]*archive      // by member
+}
+
+type memberFolder struct {
+	children []int32 // sorted by name
+	dirs     listings
+}
+
+// Archives says how archives are shown.
+type Archives uint8
+
+// The ways to show archives.
+const (
+	ArchivesOff    Archives = iota // as files
+	ArchivesFolder                 // as folders of the same name
+	ArchivesBoth                   // as files, and as folders beside them
+	archivesWays
+)
+
+// listings are those of a folder, for each way to show archives.
+type listings [archivesWays]atomic.Pointer[Dir]
+
+func (l *listings) forget() {
+	for i := range l {
+		l[i].Store(nil)
+	}
+}
+
+const contentsSuffix = ".contents"
+
+// contentsName returns how the folder of an archive is called beside it, where isTaken says which names there are.
+func contentsName(name string, isTaken func(string) bool) string {
+	for i := 0; ; i++ {
+		suffix := contentsSuffix
+		if i > 0 {
+			suffix += fmt.Sprintf(" (%d)", i)
+		}
+		stem := name
+		for len(stem)+len(suffix) > MaxName {
+			_, n := utf8.DecodeLastRuneInString(stem)
+			stem = stem[:len(stem)-n]
+		}
+		if !isTaken(stem + suffix) {
+			return stem + suffix
+		}
+	}
+}
+
+// load reads the inside, if that was not done.
+func (a *archive) load(ctx context.Context) (*members, error) {
+	if in := a.inside.Load(); in != nil {
+		return in, nil
+	}
+	list, err := a.source.Members(ctx)
+	if err != nil {
+		if errors.Is(err, ErrNotArchive) && !a.failed.Swap(true) {
+			a.torrent.shownAt.Store(time.Now().UnixNano())
+			a.file.shownOtherwise()
+		}
+		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+	}
+	in, err := a.newMembers(list)
+	if err != nil {
+		return nil, fmt.Errorf("show the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+	}
+	a.inside.CompareAndSwap(nil, in)
+	return a.inside.Load(), nil
+}
+
+func (a *archive) newMembers(list []Member) (*members, error) {
+	in := &members{list: list, folders: map[int32]*memberFolder{-1: {}}, nested: make(map[int32]*archive)}
+	for i := range list {
+		m := &list[i]
+		if err := CheckName(m.Name); err != nil {
+			return nil, fmt.Errorf("member %d: %w", i, err)
+		}
+		above := in.folders[int32(m.Parent)]
+		if m.Parent >= i || above == nil {
+			return nil, fmt.Errorf("member %d is in no folder that comes before it", i)
+		}
+		above.children = append(above.children, int32(i))
+		if m.Dir {
+			in.folders[int32(i)] = &memberFolder{}
+		}
+	}
+	for _, folder := range in.folders {
+		if err := in.sort(folder); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if in.ids, err = a.torrent.numbers.Take(a.place, 2*len(list)); err != nil {
+		return nil, fmt.Errorf("number what is inside: %w", err)
+	}
+	for i := range list {
+		if m := &list[i]; m.Archive != nil {
+			in.nested[int32(i)] = a.nest(in, i)
+		}
+	}
+	return in, nil
+}
+
+// nest returns an archive that is a member.
+func (a *archive) nest(in *members, i int) *archive {
+	m := &in.list[i]
+	siblings := in.folders[int32(m.Parent)]
+	nested := &archive{
+		torrent: a.torrent,
+		source:  m.Archive,
+		place:   a.place + "/" + strconv.Itoa(i),
+		id:      in.id(2*i + 1),
+		file:    Node{tree: a.file.tree, torrent: a.torrent, archive: a, member: int32(i) + 1},
+		name: contentsName(m.Name, func(name string) bool {
+			_, taken := in.find(siblings, name)
+			return taken
+		}),
+	}
+	nested.failed.Store(m.Archive.Refused())
+	return nested
+}
+
+// sort sorts what is in a folder. The error is fs.ErrExist if two have the same name.
+func (in *members) sort(folder *memberFolder) error {
+	slices.SortFunc(folder.children, func(x, y int32) int { return strings.Compare(in.list[x].Name, in.list[y].Name) })
+	for i := 1; i < len(folder.children); i++ {
+		if x, y := folder.children[i-1], folder.children[i]; in.list[x].Name == in.list[y].Name {
+			return fmt.Errorf("members %d and %d, %q: %w", x, y, in.list[x].Name, fs.ErrExist)
+		}
+	}
+	return nil
+}
+
+func (in *members) find(folder *memberFolder, name string) (int32, bool) {
+	i, ok := slices.BinarySearchFunc(folder.children, name, func(c int32, name string) int {
+		return strings.Compare(in.list[c].Name, name)
+	})
+	if !ok {
+		return 0, false
+	}
+	return folder.children[i], true
+}
+
+// id returns a file id by its place in all of them.
+func (in *members) id(at int) uint64 {
+	for _, r := range in.ids {
+		if at < r.N {
+			return r.First + uint64(at)
+		}
+		at -= r.N
+	}
+	return 0
+}
+
+// top is the folder as which the archive is shown.
+func (a *archive) top() Node { return Node{tree: a.file.tree, torrent: a.torrent, archive: a} }
+
+// shownName returns the name of the folder when it is shown beside the file. That of a torrent needs Tree.mu.
+func (a *archive) shownName() string {
+	if a.name != "" {
+		return a.name
+	}
+	t := a.torrent
+	return contentsName(t.name, func(name string) bool { return t.route.torrents[name] != nil })
+}
+
+// entries appends how a file is shown that may be an archive, nil if it is none. That of a torrent needs Tree.mu.
+func (a *archive) entries(list []Entry, file Entry, way Archives) []Entry {
+	switch {
+	case a == nil || way == ArchivesOff || a.failed.Load():
+		return append(list, file)
+	case way == ArchivesBoth:
+		return append(list, file, Entry{Name: a.shownName(), Node: a.top()})
+	default:
+		return append(list, Entry{Name: file.Name, Node: a.top()})
+	}
+}
+
+// memberOf returns the member that a node in an archive is; nil is the top.
+func (n *Node) memberOf() (in *members, m *Member) {
+	in = n.archive.inside.Load()
+	if n.member == 0 {
+		return in, nil
+	}
+	return in, &in.list[n.member-1]
+}
+
+const (
+	programMode = fs.FileMode(0o555)
+	linkMode    = fs.ModeSymlink | 0o777
+)
+
+// stat is Node.Stat of what is in an archive.
+func (a *archive) stat(n *Node, at *Attr) {
+	in, m := n.memberOf()
+	if m == nil {
+		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.changed()}
+		return
+	}
+	*at = Attr{Mode: fileMode, Size: m.Size, FileID: in.id(2 * int(n.member-1)), ModTime: m.ModTime}
+	switch {
+	case m.Dir:
+		at.Mode, at.Size = dirMode, 0
+	case m.Link != "":
+		at.Mode, at.Size, at.Used = linkMode, int64(len(m.Link)), int64(len(m.Link))
+	case m.Run:
+		at.Mode = programMode
+	}
+	if c, ok := m.Content.(Counted); ok && at.Mode.IsRegular() {
+		at.Used = c.Cached()
+	}
+}
+
+func (a *archive) fileID(n *Node) uint64 {
+	if n.member == 0 {
+		return a.id
+	}
+	in, _ := n.memberOf()
+	return in.id(2 * int(n.member-1))
+}
+
+// isDir is Node.IsDir of what is in an archive.
+func (a *archive) isDir(n *Node) bool {
+	if n.member == 0 {
+		return true
+	}
+	_, m := n.memberOf()
+	return m.Dir
+}
+
+// parent is Node.Parent of what is in an archive.
+func (a *archive) parent(n Node) Node {
+	if n.member == 0 {
+		return a.file.Parent()
+	}
+	_, m := n.memberOf()
+	n.member = int32(m.Parent) + 1
+	return n
+}
+
+// dir is Node.Dir of what is in an archive. The error is ErrUnread if nobody has loaded it.
+func (a *archive) dir(n Node, way Archives) (*Dir, error) {
+	in := a.inside.Load()
+	if in == nil {
+		return nil, ErrUnread
+	}
+	folder := in.folders[n.member-1]
+	if folder == nil {
+		return nil, ErrNotDir
+	}
+	if d := folder.dirs[way].Load(); d != nil {
+		return d, nil
+	}
+	var entries []Entry
+	for _, c := range folder.children {
+		file := Entry{Name: in.list[c].Name, Node: Node{tree: n.tree, torrent: n.torrent, archive: a, member: c + 1}}
+		entries = in.nested[c].entries(entries, file, way)
+	}
+	d := newDir(entries)
+	folder.dirs[way].Store(d)
+	return d, nil
+}
+
+// content is Node.Content of what is in an archive.
+func (a *archive) content(n *Node) (Content, error) {
+	if n.member == 0 {
+		return nil, ErrIsDir
+	}
+	switch _, m := n.memberOf(); {
+	case m.Dir:
+		return nil, ErrIsDir
+	case m.Content == nil:
+		return nil, fmt.Errorf("%q is a link: %w", m.Name, fs.ErrInvalid)
+	default:
+		return m.Content, nil
+	}
+}
+
+// shownOtherwise forgets the listing of the folder in which a file is that turned out to be no archive.
+func (n Node) shownOtherwise() {
+	switch above := n.Parent(); {
+	case n.archive != nil:
+		in, m := n.memberOf()
+		in.folders[int32(m.Parent)].dirs.forget()
+	case above.torrent != nil:
+		n.torrent.inside.Load().nodes[above.inner].folder.dirs.forget()
+	default:
+		n.tree.mu.Lock()
+		defer n.tree.mu.Unlock()
+		n.torrent.route.changed(time.Now())
+	}
+}
