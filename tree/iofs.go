@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 	"time"
 )
@@ -12,6 +13,8 @@ import (
 // FS returns the tree as an fs.FS. Files implement io.ReaderAt and io.Seeker; reads wait until ctx
 // ends.
 func (t *Tree) FS(ctx context.Context) fs.FS { return treeFS{t, ctx} }
+
+var _ fs.ReadLinkFS = treeFS{}
 
 type treeFS struct {
 	tree *Tree
@@ -22,11 +25,11 @@ func (f treeFS) node(op, name string) (Node, error) {
 	if !fs.ValidPath(name) {
 		return Node{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
-	var path []string
+	var names []string
 	if name != "." {
-		path = strings.Split(name, "/")
+		names = strings.Split(name, "/")
 	}
-	n, err := f.tree.Walk(f.ctx, path...)
+	n, err := f.tree.Walk(f.ctx, names...)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotDir) {
 		err = fs.ErrNotExist
 	}
@@ -36,8 +39,50 @@ func (f treeFS) node(op, name string) (Node, error) {
 	return n, nil
 }
 
+// Lstat is Stat, and does not follow a link.
+func (f treeFS) Lstat(name string) (fs.FileInfo, error) {
+	n, err := f.node("lstat", name)
+	if err != nil {
+		return nil, err
+	}
+	return n.Info(), nil
+}
+
+// ReadLink returns what a symbolic link says.
+func (f treeFS) ReadLink(name string) (string, error) {
+	n, err := f.node("readlink", name)
+	if err != nil {
+		return "", err
+	}
+	to, err := n.Link()
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: errors.Join(fs.ErrInvalid, err)}
+	}
+	return to, nil
+}
+
+// maxLinks is how many links Open follows, one after another.
+const maxLinks = 8
+
+// follow returns what a name leads to that may be of links.
+func (f treeFS) follow(name string) (Node, error) {
+	at := name
+	for range maxLinks {
+		n, err := f.node("open", at)
+		if err != nil {
+			return Node{}, err
+		}
+		to, err := n.Link()
+		if err != nil {
+			return n, nil
+		}
+		at = path.Join(path.Dir(at), to)
+	}
+	return Node{}, &fs.PathError{Op: "open", Path: name, Err: errors.New("too many links")}
+}
+
 func (f treeFS) Open(name string) (fs.File, error) {
-	n, err := f.node("open", name)
+	n, err := f.follow(name)
 	if err != nil {
 		return nil, err
 	}
