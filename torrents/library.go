@@ -78,8 +78,11 @@ type Shown struct {
 	IsFile   bool
 	Size     int64  // in bytes
 	FirstID  uint64 // file id of its top; enough of the following ones are its own
-	ModTime  time.Time
-	Changed  time.Time // when its route, and the one it was in before, changed by it; zero while Open runs
+	// ArchiveIDs is the first of as many file ids as the metainfo has files: those of the files as folders.
+	ArchiveIDs uint64
+	Numbers    Numbers // of what is inside files
+	ModTime    time.Time
+	Changed    time.Time // when its route, and the one it was in before, changed by it; zero while Open runs
 	// Cached returns how many bytes of it are in the cache.
 	Cached func() int64
 	// Load reads from the local disk what is inside.
@@ -317,7 +320,7 @@ func (l *Library) announce(e *entry, changed time.Time) {
 	case rec.resolved():
 		l.opts.Watcher.PutTorrent(Shown{
 			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, Size: rec.Size,
-			FirstID: rec.FirstID, ModTime: rec.ModTime, Changed: changed, Load: e.load,
+			FirstID: rec.FirstID, ArchiveIDs: rec.archiveIDs(), Numbers: Numbers{l, e.ih}, ModTime: rec.ModTime, Changed: changed, Load: e.load,
 			Cached: func() int64 { return e.cachedBytes(0, rec.Size) },
 		})
 	}

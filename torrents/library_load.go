@@ -38,6 +38,9 @@ func (l *Library) loadEntries(records []loaded) {
 		rec := &records[i]
 		// Should library.json be lost, or an older one be restored, no id is given to two.
 		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
+		for _, r := range rec.Inner {
+			l.state.NextID = max(l.state.NextID, r.First+uint64(r.N))
+		}
 		e := l.newEntry(rec.torrentRecord)
 		if rec.err != nil {
 			e.hidden = true

@@ -241,8 +241,8 @@ func (m *Metainfo) span(f *MetaFile, off, n int64) cache.Span {
 	}
 }
 
-// ids returns how many file ids the torrent needs: for its top, files and folders.
-func (m *Metainfo) ids() uint64 { return 1 + uint64(m.places) + uint64(m.folders) }
+// ids returns how many file ids the torrent needs: for its top, files and folders, and files as folders.
+func (m *Metainfo) ids() uint64 { return 1 + 2*uint64(m.places) + uint64(m.folders) }
 
 // trackers returns the tiers of trackers (BEP 12), as far as maxTrackers goes.
 func (m *Metainfo) trackers() [][]string {

@@ -2,6 +2,7 @@ package torrents
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,6 +100,8 @@ type torrentRecord struct {
 	Length      int64     `json:"length,omitempty"`         // of all pieces, in bytes; not there in records of format 1
 	Metainfo    int64     `json:"metainfo_bytes,omitempty"` // size of the .torrent file
 	IDs         uint64    `json:"ids,omitempty"`            // how many file ids from FirstID on are its own
+	ArchiveIDs  uint64    `json:"archive_ids,omitempty"`    // of them, the first of its files as folders; see archiveIDs
+	Inner       []IDRun   `json:"inner,omitempty"`          // file ids of what is inside files, ascending
 }
 
 // resolved says whether the metainfo is known.
@@ -113,6 +116,7 @@ func (r *torrentRecord) holds(name string) bool { return (r.resolved() || r.Name
 // fill takes over what m says.
 func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
 	r.FirstID, r.IDs = firstID, m.ids()
+	r.ArchiveIDs = firstID + r.IDs - uint64(m.places)
 	r.IsFile = m.IsFile
 	r.Size = m.Size
 	r.Files = len(m.Files)
@@ -188,7 +192,7 @@ func (l *Library) readRecord(ih Infohash) (*torrentRecord, error) {
 		}
 		return &r, nil
 	}
-	if err := r.checkGeometry(); err != nil {
+	if err := errors.Join(r.checkGeometry(), checkRuns(r.Inner)); err != nil {
 		return nil, err
 	}
 	st, err := os.Stat(l.metainfoPath(ih))
