@@ -35,8 +35,8 @@ func TestNumbers(t *testing.T) {
 	if again := take(shown.Numbers, "0", 3); !slices.Equal(again, more) {
 		t.Errorf("the same are %+v another time", again)
 	}
-	if min := shown.ArchiveIDs + 2; a[0].First < min {
-		t.Errorf("taken was %d, which is below %d", a[0].First, min)
+	if least := shown.ArchiveIDs + 2; a[0].First < least {
+		t.Errorf("taken was %d, which is below %d", a[0].First, least)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
