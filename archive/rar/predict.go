@@ -14,7 +14,8 @@ type guess struct {
 	sum     int64 // of their lengths
 }
 
-// plainEnd is how much there is behind a volume's last data if it is an end header alone, in bytes: 8 in format 5, at most 20 in format 4.
+// plainEnd is how much there is behind a volume's last data at most if it is an end header alone, in bytes: 8 in format 5, at most
+// 20 in format 4.
 const plainEnd = 64
 
 // shape is how a volume of a set is filled: by headers in front, one part of one file, and the rest.
@@ -40,8 +41,8 @@ func vintLength(n int) int64 {
 	return length
 }
 
-// guessParts predicts the parts of the open member in the volumes after v, all of which v shows if it has nothing but one part: then those up to
-// the last part have the same headers, and their sizes tell the rest. It returns the volume to go on with: that of the last part, whose
+// guessParts predicts the parts of the open member in the volumes after v, which has nothing but one part of it: those up to
+// the last part have the same headers then, and their sizes tell the rest. It returns the volume to go on with: that of the last part, whose
 // header will confirm the sum; -1 if nothing can be behind that part; the one after v if there is nothing to predict.
 func (w *walk) guessParts(v *volume, h *header, data int64) (next int, err error) {
 	m := &w.archive.Members[w.open]
@@ -79,19 +80,19 @@ func (w *walk) guessParts(v *volume, h *header, data int64) (next int, err error
 	return last.Volume, nil
 }
 
-// parts returns where the next left bytes of a stored file are in the volumes after the one that showed s, and the size of the last of them. There are
-// none if that can't be told.
+// parts returns where the next left bytes of a stored file are in the volumes after the one that showed s, and the size of the
+// last of them. There are none if that can't be told.
 func (w *walk) parts(s shape, left int64) (parts []Extent, size int64, err error) {
 	for n := s.number + 1; left > 0; n++ {
-		if n >= w.limits.Volumes {
-			return nil, 0, fmt.Errorf("%w: more than %d volumes", ErrLimit, w.limits.Volumes)
-		}
 		_, size, err = w.volumes.Open(n)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, 0, nil // to be found again by who walks there
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("open volume %d: %w", n, err)
+		}
+		if n >= w.limits.Volumes {
+			return nil, 0, fmt.Errorf("%w: more than %d volumes", ErrLimit, w.limits.Volumes)
 		}
 		front := s.frontOf(n, w.archive.Format)
 		room := size - front - s.tail
@@ -121,10 +122,10 @@ const verifyReads = 16
 // walkedParts is how many parts of a member are read before others are predicted: that where it begins, and the next.
 const walkedParts = 2
 
-// Verify reads the first headers of volume n, one block of 64 KiB nearly always, and says whether the part of a member that was predicted there is
-// where it was predicted. It is also true for volumes where nothing was predicted. If it is false, Read was wrong about the set, and ReadAll has to
-// list it again. An error is one of Volumes, and tells nothing. It should be asked before the first use of each volume with Predicted
-// Extents; the answer stays the same for ever.
+// Verify reads the first headers of volume n, one block of 64 KiB nearly always, and says whether the part of a member that was
+// predicted there is where it was predicted. It is also true for volumes where nothing was predicted, which are not read. If it is false, Read was wrong
+// about the set, and ReadAll has to list it again. An error is one of Volumes, and tells nothing. It should be asked before the first
+// use of each volume with Predicted Extents; the answer stays the same for ever.
 func (a *Archive) Verify(v Volumes, n int) (held bool, err error) {
 	m, part := a.predictedIn(n)
 	if m == nil {

@@ -25,9 +25,6 @@ func list(v Volumes, l Limits, predict bool) (*Archive, error) {
 	l = l.withDefaults()
 	w := &walk{volumes: v, limits: l, budget: newBudget(l), predict: predict, archive: &Archive{}, open: -1}
 	for n := 0; n >= 0; {
-		if n >= l.Volumes {
-			return nil, fmt.Errorf("%w: more than %d volumes", ErrLimit, l.Volumes)
-		}
 		next, err := w.volume(n)
 		if w.guess != nil && w.guess.at == n && (err == nil || errors.Is(err, ErrFormat)) {
 			n = w.takeBack()
@@ -62,6 +59,9 @@ func (w *walk) volume(n int) (next int, err error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	if n >= w.limits.Volumes {
+		return 0, fmt.Errorf("%w: more than %d volumes", ErrLimit, w.limits.Volumes)
 	}
 	a := w.archive
 	if n == 0 {
