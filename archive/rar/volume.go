@@ -48,9 +48,10 @@ func openVolume(v Volumes, n int, b *budget) (*volume, error) {
 
 // findSignature finds where the archive begins, behind the program of a self-extracting one.
 func (v *volume) findSignature() error {
-	const longest = len(signature) + 2
-	for at := int64(0); at < min(maxStub, v.size); {
-		n := int(min(blockSize, v.size-at))
+	const longest = int64(len(signature) + 2)
+	end := min(maxStub+longest, v.size)
+	for at := int64(0); at+longest <= end; {
+		n := int(min(blockSize, end-at))
 		b, err := v.bytes(at, n)
 		if err != nil {
 			return err
@@ -58,11 +59,11 @@ func (v *volume) findSignature() error {
 		if at == 0 && bytes.HasPrefix(b, []byte("RE\x7e\x5e")) {
 			return fmt.Errorf("%w: it is of a version before 1.5", ErrUnsupported)
 		}
-		if i := bytes.Index(b, []byte(signature)); i >= 0 && at+int64(i+longest) <= v.size {
+		if i := bytes.Index(b, []byte(signature)); i >= 0 && at+int64(i)+longest <= end {
 			return v.setSignature(at + int64(i))
 		}
 		// One that lies across the end of the block is found with the next.
-		at += int64(max(1, n-longest+1))
+		at += int64(n) - longest + 1
 		if v.volume > 0 {
 			break // only the first can be a program
 		}

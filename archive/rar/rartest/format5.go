@@ -9,11 +9,11 @@ import (
 type writer5 struct {
 	o      Options
 	mainAt int64
-	main   int    // which part of the volume the main header is
-	copies []copy // of headers, for the quick open record
+	main   int          // which part of the volume the main header is
+	copies []headerCopy // of headers, for the quick open record
 }
 
-type copy struct {
+type headerCopy struct {
 	header []byte
 	at     int64
 }
@@ -29,8 +29,8 @@ func Vint(b []byte, x uint64, width int) []byte {
 	}
 }
 
-// Header5 returns a header of format 5: type, flags without those for what is not nil or negative, its body, its records, and the length of the data, in
-// at least width bytes.
+// Header5 returns a header of format 5, of its type, flags, body, records, and the length of the data in at least width bytes. The flags for
+// records and data are added if they are not nil or negative.
 func Header5(typ, flags uint64, body, extra []byte, data int64, width int) []byte {
 	if extra != nil {
 		flags |= 0x01
@@ -160,7 +160,7 @@ func (w *writer5) end(more bool) []byte {
 
 func (w *writer5) added(f *File, header []byte, at int64) {
 	if w.o.QuickOpen && f.Size >= w.o.QuickMin {
-		w.copies = append(w.copies, copy{header, at})
+		w.copies = append(w.copies, headerCopy{header, at})
 	}
 }
 

@@ -167,7 +167,7 @@ func Write(o Options, files ...File) (Volumes, error) {
 		v.bytes(append(header, data...))
 	}
 	volumes := Volumes{v}
-	close := func(more bool) {
+	finish := func(more bool) {
 		w.finish(v)
 		if o.hasRecovery(len(volumes) - 1) {
 			header, data := w.recovery(o.Recovery)
@@ -178,7 +178,7 @@ func Write(o Options, files ...File) (Volumes, error) {
 		}
 	}
 	next := func() {
-		close(true)
+		finish(true)
 		v = &Volume{}
 		volumes = append(volumes, v)
 		w.begin(v, len(volumes)-1)
@@ -206,7 +206,7 @@ func Write(o Options, files ...File) (Volumes, error) {
 			next()
 		}
 	}
-	close(false)
+	finish(false)
 	return volumes, nil
 }
 
