@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"reflect"
+	"slices"
 	"testing"
 
 	"shoal/archive/rar/rartest"
@@ -60,7 +61,7 @@ func TestQuickOpenLies(t *testing.T) {
 	for what, change := range map[string]func([]byte) []byte{
 		"wrong CRC":    func(h []byte) []byte { return append([]byte{^h[0]}, h[1:]...) },
 		"cut":          func(h []byte) []byte { return h[:len(h)-1] },
-		"too long":     func(h []byte) []byte { return append(h[:len(h):len(h)], 0) },
+		"too long":     func(h []byte) []byte { return append(slices.Clip(h), 0) },
 		"nothing":      func([]byte) []byte { return nil },
 		"goes outside": func([]byte) []byte { return header5(long) },
 		"no header":    func([]byte) []byte { return make([]byte, 20) },
