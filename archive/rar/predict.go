@@ -18,6 +18,9 @@ type guess struct {
 // 20 in format 4.
 const plainEnd = 64
 
+// maxMisses is how many predictions may fail before there are no more: each opens many volumes.
+const maxMisses = 8
+
 // shape is how a volume of a set is filled: by headers in front, one part of one file, and the rest.
 type shape struct {
 	front, tail int64
@@ -52,8 +55,13 @@ func (w *walk) guessParts(v *volume, h *header, data int64) (next int, err error
 	}
 	s := shape{front: data, tail: v.size - data - h.data, size: v.size, number: v.volume}
 	parts, size, err := w.parts(s, m.Size-w.sum)
-	if err != nil || len(parts) == 0 {
-		return from, err
+	if err != nil {
+		return 0, err
+	}
+	if len(parts) == 0 {
+		w.misses++
+		w.predict = w.misses < maxMisses
+		return from, nil
 	}
 	last := parts[len(parts)-1]
 	_, _, err = w.volumes.Open(last.Volume + 1)

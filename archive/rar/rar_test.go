@@ -159,6 +159,7 @@ func extents(a *Archive) (all [][]Extent) {
 type counted struct {
 	Volumes
 	block  int64
+	opens  int
 	reads  int
 	blocks map[[2]int64]bool
 }
@@ -170,6 +171,7 @@ type countedVolume struct {
 }
 
 func (c *counted) Open(n int) (io.ReaderAt, int64, error) {
+	c.opens++
 	r, size, err := c.Volumes.Open(n)
 	return countedVolume{r, c, n}, size, err
 }
@@ -282,6 +284,19 @@ func TestMissing(t *testing.T) {
 		if a, err := Read(v, Limits{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("without the first: %v, %v", a, err)
 		}
+	}
+}
+
+// TestLastMissing has a long set without its last volume, which makes all predictions impossible: they are given up.
+func TestLastMissing(t *testing.T) {
+	v := write(t, rartest.Options{Format: 5, VolumeSize: 500}, sized("a", 200_000))
+	v[len(v)-1] = nil
+	c := count(v, blockSize)
+	if a, err := Read(c, Limits{}); err != nil || !errors.Is(a.Truncated, fs.ErrNotExist) || a.Members[0].Plain() {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if c.opens > len(v)*(maxMisses+1) || len(v) < 400 {
+		t.Errorf("%d volumes were opened %d times", len(v), c.opens)
 	}
 }
 

@@ -2,6 +2,7 @@ package rar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -27,40 +28,60 @@ func openVolume(v Volumes, n int, b *budget) (*volume, error) {
 		return nil, fmt.Errorf("open volume %d: %w", n, err)
 	}
 	vol := &volume{source: source{volume: n, r: r, size: size, budget: b}}
-	if err := vol.findSignature(); err != nil {
+	from, err := vol.begin(0)
+	for first := err; errors.Is(err, ErrFormat) && n == 0 && from > 0; {
+		// The program in front of an archive may have a signature of its own.
+		if from, err = vol.begin(from); from == 0 && err != nil {
+			err = first
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
-	h, err := vol.read(vol.mainAt)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("main header: %w", err)
-	case h.kind == encryptionHeader || h.encrypted:
-		return nil, fmt.Errorf("%w: its headers are encrypted", ErrEncrypted)
-	case h.kind != mainHeader:
-		return nil, fmt.Errorf("%w: volume %d has no main header", ErrFormat, n)
-	}
-	vol.main, vol.first = h.main, vol.mainAt+h.size+h.data
-	if number := h.main.number; number >= 0 && number != int64(n) {
+	if number := vol.main.number; number >= 0 && number != int64(n) {
 		return nil, fmt.Errorf("%w: volume %d says it is volume %d", ErrFormat, n, number)
 	}
 	return vol, nil
 }
 
-// findSignature finds where the archive begins, behind the program of a self-extracting one.
-func (v *volume) findSignature() error {
+// begin reads the main header behind the first signature from a place on. If there is a signature and something wrong behind it, it returns
+// the place to look for another, and the error.
+func (v *volume) begin(from int64) (next int64, err error) {
+	at, err := v.findSignature(from)
+	if err != nil {
+		return 0, err
+	}
+	if err := v.setSignature(at); err != nil {
+		return at + 1, err
+	}
+	h, err := v.read(v.mainAt)
+	switch {
+	case err != nil:
+		return at + 1, fmt.Errorf("main header: %w", err)
+	case h.kind == encryptionHeader || h.encrypted:
+		return 0, fmt.Errorf("%w: its headers are encrypted", ErrEncrypted)
+	case h.kind != mainHeader:
+		return at + 1, fmt.Errorf("%w: volume %d has no main header", ErrFormat, v.volume)
+	}
+	v.main, v.first = h.main, v.mainAt+h.size+h.data
+	return 0, nil
+}
+
+// findSignature finds where the archive begins, from a place on: behind the program of a self-extracting one.
+func (v *volume) findSignature(from int64) (at int64, err error) {
 	const longest = int64(len(signature) + 2)
 	end := min(maxStub+longest, v.size)
-	for at := int64(0); at+longest <= end; {
+	for at := from; at+longest <= end; {
 		n := int(min(blockSize, end-at))
 		b, err := v.bytes(at, n)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if at == 0 && bytes.HasPrefix(b, []byte("RE\x7e\x5e")) {
-			return fmt.Errorf("%w: it is of a version before 1.5", ErrUnsupported)
+			return 0, fmt.Errorf("%w: it is of a version before 1.5", ErrUnsupported)
 		}
-		if i := bytes.Index(b, []byte(signature)); i >= 0 && at+int64(i)+longest <= end {
-			return v.setSignature(at + int64(i))
+		if i := int64(bytes.Index(b, []byte(signature))); i >= 0 && at+i+longest <= end {
+			return at + i, nil
 		}
 		// One that lies across the end of the block is found with the next.
 		at += int64(n) - longest + 1
@@ -68,7 +89,7 @@ func (v *volume) findSignature() error {
 			break // only the first can be a program
 		}
 	}
-	return fmt.Errorf("%w: volume %d has no RAR signature", ErrFormat, v.volume)
+	return 0, fmt.Errorf("%w: volume %d has no RAR signature", ErrFormat, v.volume)
 }
 
 // setSignature takes the format from the signature at a place, which has two bytes behind it.

@@ -17,6 +17,7 @@ type walk struct {
 	more    bool           // the volume before said that another follows
 	named   map[string]int // members by name, for hard links and copies; nil while there were none
 	predict bool
+	misses  int    // predictions that were not possible
 	guess   *guess // what the next volume that is walked has to confirm, or nil
 }
 

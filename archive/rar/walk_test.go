@@ -59,6 +59,30 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
+// TestFalseSignature has programs in front that have signatures of their own.
+func TestFalseSignature(t *testing.T) {
+	for what, stub := range map[string]string{
+		"one":                "MZ Rar!\x1a\x07\x00 and text, as long as a header is",
+		"of format 5":        "MZ Rar!\x1a\x07\x01\x00 and text, as long as a header is",
+		"of no format":       "MZ Rar!\x1a\x07\x09\x00",
+		"one at the front":   "Rar!\x1a\x07\x00",
+		"one after another":  strings.Repeat("Rar!\x1a\x07\x01\x00", 20_000),
+		"an end header only": "MZ Rar!\x1a\x07\x00" + string(rartest.Header4(0x7b, 0, nil)),
+	} {
+		for _, format := range []int{4, 5} {
+			f := sized("a", 50)
+			v := write(t, rartest.Options{Format: format, Stub: []byte(stub)}, f)
+			a, err := Read(v, Limits{})
+			if err != nil || len(a.Members) != 1 || !bytes.Equal(content(t, v, &a.Members[0]), data(t, f)) {
+				t.Errorf("%s: %+v, %v", what, a, err)
+			}
+		}
+		if a, err := Read(plainVolumes{[]byte(stub)}, Limits{}); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s and nothing: %+v, %v", what, a, err)
+		}
+	}
+}
+
 // TestTruncated cuts an archive at every byte: what comes before is listed, and no more.
 func TestTruncated(t *testing.T) {
 	files := []rartest.File{sized("a", 50), sized("b", 60), sized("c", 70)}
