@@ -186,3 +186,13 @@ func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
 	}
 	return e.path, nil
 }
+
+// WithContext is the member as an io.ReaderAt whose reads end when ctx does.
+func (m *Member) WithContext(ctx context.Context) io.ReaderAt { return bound{ctx, m} }
+
+type bound struct {
+	ctx context.Context
+	m   *Member
+}
+
+func (b bound) ReadAt(p []byte, off int64) (int, error) { return b.m.ReadAt(b.ctx, p, off) }

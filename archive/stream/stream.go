@@ -26,8 +26,8 @@ var (
 	ErrUnknownSize = errors.New("the size is known only after decoding")
 )
 
-// What a decoder may take in memory, in bytes. Its buffers come on top: measured, at most as much again for zstd and RAR, 4 MiB
-// for the others.
+// What a decoder may take in memory, in bytes. Its buffers come on top: up to 4 MiB were measured, and for RAR 4 with PPMd, which
+// has a size of its own that the library does not limit, up to 342 MiB.
 const (
 	MaxDictionary = 64 << 20  // of LZMA, LZMA2 and RAR: that of "xz -9"
 	MaxWindow     = 128 << 20 // of zstd: that of "zstd --ultra -22"
@@ -91,7 +91,7 @@ func (d *decoder) start(m Method, size int64) (err error) {
 	case ZipLZMA:
 		d.r, err = openZipLZMA(d.src, size)
 	default:
-		err = fmt.Errorf("%w", ErrUnsupported)
+		err = ErrUnsupported
 	}
 	return err
 }
@@ -173,7 +173,6 @@ func (d *decoder) Close() error {
 
 // unsupported are the errors of the libraries that don't mean damage.
 var unsupported = []error{
-	ErrUnsupported,
 	xz.ErrMemlimit, xz.ErrOptions, xz.ErrUnsupportedCheck,
 	zstd.ErrWindowSizeExceeded, zstd.ErrDecoderSizeExceeded, zstd.ErrUnknownDictionary,
 	rardecode.ErrDictionaryTooLarge, rardecode.ErrArchiveEncrypted, rardecode.ErrArchivedFileEncrypted,
@@ -196,6 +195,9 @@ func (d *decoder) guard(f func() error) (err error) {
 		return fmt.Errorf("%s: reading compressed data: %w", d.what, d.src.err)
 	case errors.Is(err, io.EOF) && d.begun:
 		return io.EOF
+	}
+	if errors.Is(err, ErrFormat) || errors.Is(err, ErrUnsupported) {
+		return fmt.Errorf("%s: %w", d.what, err)
 	}
 	for _, u := range unsupported {
 		if errors.Is(err, u) {

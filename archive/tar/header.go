@@ -38,6 +38,7 @@ type header struct {
 	mtime      int64 // seconds
 	nsec       int64
 	stored     int64 // bytes of data after the header
+	ustar      int64 // the same, as the block alone has it
 	size       int64 // as a file; differs from stored if there are holes
 	isGNU      bool
 }
@@ -138,7 +139,7 @@ func (b *block) parse() (h header, err error) {
 	if prefix != "" {
 		h.name = prefix + "/" + h.name
 	}
-	h.size = h.stored
+	h.size, h.ustar = h.stored, h.stored
 	return h, nil
 }
 

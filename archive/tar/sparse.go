@@ -134,6 +134,10 @@ func (w *walker) paxSparseFile(h *header, records paxRecords, data int64) (m spa
 			h.size = -1
 		}
 	}
+	// What libarchive 3.6 writes has, as the size of the data, that of the file with its holes, where this does not fit the header.
+	if h.size > 0 && h.stored == h.size && h.ustar > 0 && h.ustar < h.stored {
+		h.stored = h.ustar
+	}
 	if version == "1.0" {
 		taken, err = w.sparse10(&m, h, data)
 		return m, true, taken, err
