@@ -1,0 +1,257 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// chunk is how many bytes are decoded before they are written, unless somebody waits for fewer.
+const chunk = 256 << 10
+
+// errIdle ends a decoder that nobody needs.
+var errIdle = errors.New("nobody waits")
+
+// decoding is a goroutine that decodes a member.
+type decoding struct {
+	e      *entry
+	ctx    context.Context
+	cancel context.CancelFunc
+	wake   chan struct{} // has room for one
+	ended  chan struct{} // closed at its end
+	placed bool          // it has a place among the decoders; belongs to Spool.mu
+}
+
+// poke has it look at what is wanted.
+func (d *decoding) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// demand sees to it that the member is being decoded. The caller holds mu.
+func (s *Spool) demand(e *entry) {
+	if e.decoding != nil {
+		e.decoding.poke()
+		return
+	}
+	if s.closed {
+		e.fail(ErrClosed)
+		return
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	d := &decoding{e: e, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	e.decoding = d
+	s.wg.Go(d.run)
+}
+
+// run decodes until all is done, nobody waits, or something fails.
+func (d *decoding) run() {
+	defer close(d.ended)
+	defer d.cancel()
+	err := d.turn()
+	s := d.e.s
+	permanent := err != nil && d.ctx.Err() == nil && (errors.Is(err, ErrSize) || s.o.Permanent(err))
+	if permanent {
+		s.o.Log.Info("member can't be decoded", "error", err)
+	}
+	drop := d.end(err, permanent)
+	s.finishEvicting(drop, nil)
+}
+
+// end tells those who wait how it ended.
+func (d *decoding) end(err error, permanent bool) (drop dropped) {
+	e, s := d.e, d.e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.decoding = nil
+	switch {
+	case s.closed:
+		e.fail(ErrClosed)
+	case permanent:
+		e.err = err
+		e.fail(err)
+		drop, _ = s.evict(e)
+	case err != nil && d.ctx.Err() == nil && !errors.Is(err, errIdle):
+		e.fail(err)
+	}
+	if len(e.waiters) > 0 { // they came when it was ending, or was ended for another that was in need
+		s.demand(e)
+		return drop
+	}
+	e.wanted = 0
+	e.leave()
+	return drop
+}
+
+// turn takes a place among the decoders, and room, and decodes.
+func (d *decoding) turn() error {
+	s := d.e.s
+	if err := s.enter(d.ctx); err != nil {
+		return err
+	}
+	defer s.exit()
+	d.e.place(d)
+	if err := s.reserve(d.ctx, d.e); err != nil {
+		return err
+	}
+	f, err := d.e.file()
+	if err != nil {
+		return err
+	}
+	err = d.decode(f)
+	f.Close()
+	return err
+}
+
+// place notes that the goroutine has a place among the decoders.
+func (e *entry) place(d *decoding) {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	d.placed = true
+}
+
+// file opens the file that the member is decoded into.
+func (e *entry) file() (*os.File, error) {
+	s := e.s
+	s.mu.Lock()
+	path := e.path
+	s.mu.Unlock()
+	if path != "" {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if !errors.Is(err, os.ErrNotExist) {
+			return f, err
+		}
+	}
+	f, err := os.CreateTemp(s.o.Dir, e.hash+"-*"+partSuffix)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.path, e.done = f.Name(), 0
+	return f, nil
+}
+
+// decode decodes from the start. What is in the file already is not written again.
+func (d *decoding) decode(f *os.File) error {
+	e, s := d.e, d.e.s
+	s.mu.Lock()
+	opener, done := e.opener, e.done
+	s.mu.Unlock()
+	r, err := opener(d.ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	buf := make([]byte, chunk)
+	for skipped := int64(0); skipped < done; {
+		n, err := d.read(r, buf[:min(chunk, done-skipped)])
+		if err != nil {
+			return err
+		}
+		if skipped += int64(n); n == 0 {
+			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, skipped, e.size)
+		}
+	}
+	for done < e.size {
+		n, err := d.await()
+		if err != nil {
+			return err
+		}
+		got, err := d.read(r, buf[:n])
+		if err != nil {
+			return err
+		}
+		if got == 0 {
+			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, done, e.size)
+		}
+		if _, err := f.WriteAt(buf[:got], done); err != nil {
+			return fmt.Errorf("writing what was decoded: %w", err)
+		}
+		if done += int64(got); done == e.size { // the last bytes are not shown before it is known that they are
+			var more [1]byte
+			n, err := d.read(r, more[:])
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return fmt.Errorf("%w: more than %d bytes", ErrSize, e.size)
+			}
+		}
+		d.publish(done)
+	}
+	if err := d.finish(f); err != nil { // it is of use all the same, in this run
+		s.o.Log.Warn("decoded member can't be kept", "error", err)
+	}
+	return nil
+}
+
+// read fills p, but for the end of the data. At the end itself it returns 0.
+func (d *decoding) read(r io.Reader, p []byte) (int, error) {
+	n, err := io.ReadFull(r, p)
+	if d.ctx.Err() != nil {
+		return 0, d.ctx.Err()
+	}
+	if errors.Is(err, io.EOF) || err != nil && n > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return n, err
+}
+
+// await waits until more is wanted, and says how many bytes to decode next.
+func (d *decoding) await() (int64, error) {
+	e, s := d.e, d.e.s
+	var idle <-chan time.Time
+	for {
+		s.mu.Lock()
+		n := min(chunk, e.size-e.done)
+		for _, w := range e.waiters {
+			n = min(n, w.end-e.done) // it may be long until there is more
+		}
+		wanted := len(e.waiters) > 0 || e.done < e.wanted+min(s.o.Ahead, e.size-e.wanted)
+		// A client whose read took too long comes again: it should find more then. One that doesn't has left.
+		left := len(e.waiters) == 0 && (len(s.queue) > 0 || time.Since(e.waited) > s.o.Idle)
+		s.mu.Unlock()
+		switch {
+		case d.ctx.Err() != nil:
+			return 0, d.ctx.Err()
+		case left:
+			return 0, errIdle
+		case wanted:
+			return n, nil
+		case idle == nil:
+			t := time.NewTimer(s.o.Idle)
+			defer t.Stop()
+			idle = t.C
+		}
+		select {
+		case <-d.wake:
+		case <-idle:
+			return 0, errIdle
+		case <-d.ctx.Done():
+		}
+	}
+}
+
+// publish shows the first bytes, up to done, to those who wait for them.
+func (d *decoding) publish(done int64) {
+	e, s := d.e, d.e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.done = done
+	keep := e.waiters[:0]
+	for _, w := range e.waiters {
+		if w.end <= done {
+			w.done <- nil
+		} else {
+			keep = append(keep, w)
+		}
+	}
+	clear(e.waiters[len(keep):])
+	e.waiters = keep
+}

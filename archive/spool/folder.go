@@ -1,0 +1,131 @@
+package spool
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A file in the folder is named by the SHA-256 of the member's key, in hexadecimal digits, and a number of its own, so that a new one and
+// one that is being removed don't meet. While the member is decoded, its name ends in partSuffix. When all is there, a
+// trailer is added, the file is synced, and gets doneSuffix.
+//
+//	data      of the member
+//	trailer   "shoalsp1", the size of the data (8 bytes), the CRC-32C of the name's hash and both of these, little-endian
+const (
+	partSuffix = ".part"
+	doneSuffix = ".done"
+
+	hashDigits  = 64
+	magic       = "shoalsp1"
+	trailerSize = int64(len(magic) + 8 + 4)
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func trailer(hash string, size int64) []byte {
+	b := binary.LittleEndian.AppendUint64([]byte(magic), uint64(size))
+	sum := crc32.Update(crc32.Checksum([]byte(hash), castagnoli), castagnoli, b)
+	return binary.LittleEndian.AppendUint32(b, sum)
+}
+
+// finish marks the file as whole, durably.
+func (d *decoding) finish(f *os.File) error {
+	e, s := d.e, d.e.s
+	if _, err := f.WriteAt(trailer(e.hash, e.size), e.size); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	path := strings.TrimSuffix(f.Name(), partSuffix) + doneSuffix
+	s.mu.Lock()
+	e.renaming = true
+	s.mu.Unlock()
+	err := os.Rename(f.Name(), path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.renaming = false
+	if err == nil {
+		e.path, e.finished = path, true
+	}
+	return err
+}
+
+// scan takes in what is in the folder. Names that are not of this package are left alone.
+func (s *Spool) scan() error {
+	if err := os.MkdirAll(s.o.Dir, 0o755); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(s.o.Dir)
+	if err != nil {
+		return err
+	}
+	type found struct {
+		e    *entry
+		when time.Time
+	}
+	var all []found
+	for _, f := range files {
+		hash, rest, ok := strings.Cut(f.Name(), "-")
+		if _, err := hex.DecodeString(hash); !ok || err != nil || len(hash) != hashDigits || !f.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(s.o.Dir, f.Name())
+		size, when, ok := int64(0), time.Time{}, false
+		if strings.HasSuffix(rest, doneSuffix) {
+			size, when, ok = readTrailer(path, hash)
+		} else if !strings.HasSuffix(rest, partSuffix) {
+			continue
+		}
+		if ok && s.entries[hash] == nil && s.take(size+trailerSize) == nil {
+			e := &entry{s: s, hash: hash, size: size, path: path, reserved: true, done: size, finished: true}
+			s.entries[hash] = e
+			s.used += size + trailerSize
+			all = append(all, found{e, when})
+			continue
+		}
+		if err := remove(path); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int { return a.when.Compare(b.when) })
+	for _, f := range all {
+		f.e.touch()
+	}
+	return nil
+}
+
+// readTrailer says whether the file is whole, and how much data it has.
+func readTrailer(path, hash string) (size int64, when time.Time, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, when, false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() < trailerSize {
+		return 0, when, false
+	}
+	size = info.Size() - trailerSize
+	b := make([]byte, trailerSize)
+	if _, err := f.ReadAt(b, size); err != nil || string(b) != string(trailer(hash, size)) {
+		return 0, when, false
+	}
+	return size, info.ModTime(), true
+}
+
+// remove removes a file, if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// Member is an open member. Any number of goroutines may use it.
+type Member struct {
+	e      *entry
+	closed bool // belongs to Spool.mu
+}
+
+// Size is what the member decodes to, in bytes.
+func (m *Member) Size() int64 { return m.e.size }
+
+// Close says that it is not read any more; reads that are in flight go on. Its file stays until the room is needed.
+func (m *Member) Close() {
+	s := m.e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.closed = true
+	m.e.handles--
+	m.e.leave()
+}
+
+// leave stops decoding what nobody has open, and forgets a member that nobody knows.
+func (e *entry) leave() {
+	if e.handles > 0 || e.readers > 0 {
+		return
+	}
+	if e.decoding != nil {
+		e.decoding.cancel()
+	} else if e.path == "" && !e.reserved && e.s.entries[e.hash] == e {
+		delete(e.s.entries, e.hash)
+	}
+}
+
+// Ready says whether n bytes at an offset can be read without decoding. It never waits.
+func (m *Member) Ready(off, n int64) bool {
+	s := m.e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return off >= 0 && n >= 0 && (off >= m.e.size || min(n, m.e.size-off) <= m.e.done-off) && m.e.err == nil
+}
+
+// Err is the error that is remembered of the member, or nil.
+func (m *Member) Err() error {
+	s := m.e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.e.err
+}
+
+// ReadAt is that of io.ReaderAt. It waits until everything in front of the end of the read is decoded, or ctx ends.
+// Errors are those of ctx, of the decoder and its source, ErrSize, ErrNoRoom, ErrClosed, and of the disk.
+func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("reading a member at %d: %w", off, fs.ErrInvalid)
+	}
+	if off >= m.e.size {
+		return 0, io.EOF
+	}
+	atEnd := false
+	if left := m.e.size - off; int64(len(p)) > left {
+		p, atEnd = p[:left], true
+	}
+	if err := m.begin(); err != nil {
+		return 0, err
+	}
+	defer m.e.end()
+	for {
+		path, err := m.e.await(ctx, off+int64(len(p)))
+		if err != nil {
+			return 0, err
+		}
+		n, err := readFile(path, p, off)
+		if errors.Is(err, fs.ErrNotExist) && m.e.moved(path) {
+			continue
+		}
+		if err == nil && atEnd {
+			err = io.EOF
+		}
+		return n, err
+	}
+}
+
+func readFile(path string, p []byte, off int64) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n, err := f.ReadAt(p, off)
+	if n == len(p) {
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, fmt.Errorf("reading what was decoded: %w", err)
+}
+
+// begin counts a read.
+func (m *Member) begin() error {
+	e := m.e
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	if m.closed {
+		return fmt.Errorf("reading a member that is closed: %w", fs.ErrClosed)
+	}
+	e.readers++
+	e.touch()
+	return nil
+}
+
+// end is what begin is to be followed by.
+func (e *entry) end() {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	e.readers--
+	e.leave()
+}
+
+// moved says whether to look again where the file is. If somebody has removed it, decoding starts anew.
+func (e *entry) moved(path string) bool {
+	s := e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.path == path && e.finished {
+		e.path, e.done, e.finished = "", 0, false
+	}
+	return e.path != path || e.renaming
+}
+
+// await waits until the first bytes, up to end, are there, and returns the path of the file.
+func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
+	s := e.s
+	s.mu.Lock()
+	e.wanted = max(e.wanted, end)
+	switch {
+	case s.closed:
+		s.mu.Unlock()
+		return "", ErrClosed
+	case e.err != nil:
+		err := e.err
+		s.mu.Unlock()
+		return "", err
+	case end <= e.done:
+		if e.decoding != nil { // it may go on, to stay ahead
+			e.decoding.poke()
+		}
+		path := e.path
+		s.mu.Unlock()
+		return path, nil
+	}
+	w := &waiter{end: end, done: make(chan error, 1)}
+	e.waiters = append(e.waiters, w)
+	e.waited = time.Now()
+	s.demand(e)
+	s.mu.Unlock()
+
+	select {
+	case err = <-w.done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.waiters = slices.DeleteFunc(e.waiters, func(other *waiter) bool { return other == w })
+	e.waited = time.Now()
+	if len(e.waiters) == 0 && len(s.queue) > 0 && e.decoding != nil && e.done < e.size {
+		e.decoding.cancel() // others are waiting for its place
+	}
+	if err != nil {
+		return "", fmt.Errorf("decoding up to %d of %d bytes: %w", end, e.size, err)
+	}
+	return e.path, nil
+}
+
+// WithContext is the member as an io.ReaderAt whose reads end when ctx does.
+func (m *Member) WithContext(ctx context.Context) io.ReaderAt { return bound{ctx, m} }
+
+type bound struct {
+	ctx context.Context
+	m   *Member
+}
+
+func (b bound) ReadAt(p []byte, off int64) (int, error) { return b.m.ReadAt(b.ctx, p, off) }

@@ -1,0 +1,81 @@
+package tar
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// fetchBlock is the most that is read at once, and what the budget is counted in.
+const fetchBlock = 64 << 10
+
+// errBudget says that no more may be fetched.
+var errBudget = errors.New("the fetch budget is used up")
+
+// window reads an archive forward, in blocks that no two pieces share, and counts what it fetches.
+type window struct {
+	r           io.ReaderAt
+	size        int64
+	fetch       int64 // bytes that may still be fetched
+	pieces      int   // pieces that may still be fetched
+	pieceLength int64
+	shift       int64 // from offsets in the archive to offsets in pieces
+	piece       int64 // the last one that was fetched
+	block       int64 // the last block that was fetched, counted from the start of the first piece
+
+	buf   [fetchBlock]byte
+	start int64 // offset in the archive of what is in buf
+	held  int   // bytes in buf
+}
+
+// read fills p from the offset on, which must not be before that of an earlier call.
+func (w *window) read(p []byte, off int64) error {
+	if off < 0 || off > w.size || int64(len(p)) > w.size-off {
+		return damageError(fmt.Sprintf("the archive ends at %d, within a header", w.size))
+	}
+	for len(p) > 0 {
+		if off < w.start || off >= w.start+int64(w.held) {
+			if err := w.load(off); err != nil {
+				return err
+			}
+		}
+		n := copy(p, w.buf[off-w.start:w.held])
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+// load reads the rest of the block that the offset is in.
+func (w *window) load(off int64) error {
+	place := off + w.shift
+	end := place - place%fetchBlock + fetchBlock
+	if w.pieceLength > 0 {
+		piece := place / w.pieceLength
+		if piece != w.piece {
+			if w.pieces <= 0 {
+				return errBudget
+			}
+			w.pieces--
+			w.piece = piece
+		}
+		end = min(end, (piece+1)*w.pieceLength)
+	}
+	if block := place/fetchBlock + 1; block != w.block {
+		if w.fetch < fetchBlock {
+			return errBudget
+		}
+		w.fetch -= fetchBlock
+		w.block = block
+	}
+	n := min(end-place, w.size-off)
+	w.held = 0
+	got, err := w.r.ReadAt(w.buf[:n], off)
+	if int64(got) < n {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("reading %d bytes: %w", n, err)
+	}
+	w.start, w.held = off, int(n)
+	return nil
+}
