@@ -1,0 +1,50 @@
+package inflate
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// feed reads the compressed data from an offset on, for one decode. Its goroutine gives its turn back while the Source waits.
+type feed struct {
+	ctx    context.Context // of the decode that goes on now
+	source Source
+	at     int64 // offset of the next byte
+	stop   int64 // offset of the first byte that is not wanted
+	turn   *turn
+	err    error // what went wrong last, other than that nothing is left
+}
+
+// Read is that of io.Reader.
+func (f *feed) Read(p []byte) (int, error) {
+	if f.at >= f.stop {
+		return 0, io.EOF
+	}
+	n, err := f.read(p[:min(int64(len(p)), f.stop-f.at)])
+	f.at += int64(n)
+	if n > 0 {
+		return n, nil
+	}
+	f.err = err
+	return 0, err
+}
+
+func (f *feed) read(p []byte) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	f.turn.giveBack()
+	n, err := f.source.ReadAt(f.ctx, p, f.at)
+	switch {
+	case n > 0:
+	case err == nil:
+		err = io.ErrNoProgress
+	case err == io.EOF: //nolint:errorlint // a Source that waits may wrap an EOF that is none of its own
+		err = io.ErrUnexpectedEOF
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("read compressed data at byte %d: %w", f.at, err)
+	}
+	return n, f.turn.take(f.ctx)
+}
