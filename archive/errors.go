@@ -1,6 +1,15 @@
 package archive
 
-import "errors"
+import (
+	"errors"
+
+	"shoal/archive/inflate"
+	"shoal/archive/rar"
+	"shoal/archive/spool"
+	"shoal/archive/stream"
+	"shoal/archive/tar"
+	"shoal/archive/zip"
+)
 
 var (
 	// ErrFormat is wrapped by errors of archives that are damaged, or are none.
@@ -12,3 +21,20 @@ var (
 	// ErrClosed is what reads get after Close.
 	ErrClosed = errors.New("archives are closed")
 )
+
+// refuses says whether an error is one of the archive itself, which will come again; others are of reading it.
+func refuses(err error) bool {
+	for _, of := range []error{
+		ErrFormat, ErrUnsupported, ErrLimit,
+		zip.ErrFormat, zip.ErrUnsupported, zip.ErrLimit,
+		rar.ErrFormat, rar.ErrUnsupported, rar.ErrEncrypted, rar.ErrLimit,
+		tar.ErrFormat, tar.ErrLimit,
+		stream.ErrFormat, stream.ErrUnsupported,
+		inflate.ErrFormat, spool.ErrSize,
+	} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,298 @@
+package archive
+
+import (
+	stdzip "archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"shoal/archive/spool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is a File that counts reads, and fails while it is told to.
+type memory struct {
+	data  []byte
+	reads atomic.Int64
+	fails atomic.Bool
+	held  atomic.Int64
+}
+
+var errAway = errors.New("no peer has it")
+
+func (m *memory) Size() int64 { return int64(len(m.data)) }
+
+func (m *memory) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	m.reads.Add(1)
+	if m.fails.Load() {
+		return 0, errAway
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return bytes.NewReader(m.data).ReadAt(p, off)
+}
+
+func (m *memory) Ready(int64, int) bool { return !m.fails.Load() }
+
+func (m *memory) Await(ctx context.Context, _ int64, _ int) (func(), error) {
+	if m.fails.Load() {
+		return nil, errAway
+	}
+	m.held.Add(1)
+	return func() { m.held.Add(-1) }, ctx.Err()
+}
+
+func newStore(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := New(Options{
+		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// text is compressible noise.
+func text(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 1))
+	b := make([]byte, 0, n+16)
+	for len(b) < n {
+		b = append(b, "the quick brown fox jumps over lazy dogs"[r.IntN(20):][:1+r.IntN(20)]...)
+	}
+	return b[:n]
+}
+
+type zipEntry struct {
+	name   string
+	data   []byte
+	stored bool
+	mode   fs.FileMode
+}
+
+func makeZip(t testing.TB, entries ...zipEntry) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := stdzip.NewWriter(&b)
+	for _, e := range entries {
+		h := &stdzip.FileHeader{Name: e.name, Method: stdzip.Deflate, Modified: time.Date(2020, 1, 2, 3, 4, 6, 0, time.UTC)}
+		if e.stored {
+			h.Method = stdzip.Store
+		}
+		if e.mode != 0 {
+			h.SetMode(e.mode)
+		}
+		f, err := w.CreateHeader(h)
+		if err == nil {
+			_, err = f.Write(e.data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// sample is a zip with all sorts of members.
+func sample(t testing.TB) (z []byte, content map[string][]byte) {
+	t.Helper()
+	content = map[string][]byte{
+		"film.mkv":             text(1, 3<<20),
+		"docs/a.txt":           text(2, 70_000),
+		"docs/inner.zip/x.bin": text(3, 200_000),
+		"docs/inner.zip/y.txt": text(4, 1<<20),
+		"run.sh":               []byte("#!/bin/sh\n"),
+		"empty":                {},
+	}
+	inner := makeZip(t,
+		zipEntry{name: "x.bin", data: content["docs/inner.zip/x.bin"], stored: true},
+		zipEntry{name: "y.txt", data: content["docs/inner.zip/y.txt"]})
+	return makeZip(t,
+		zipEntry{name: "docs/", mode: fs.ModeDir | 0o755},
+		zipEntry{name: "film.mkv", data: content["film.mkv"], stored: true},
+		zipEntry{name: "docs/a.txt", data: content["docs/a.txt"]},
+		zipEntry{name: "docs/inner.zip", data: inner, stored: true},
+		zipEntry{name: "run.sh", data: content["run.sh"], mode: 0o755},
+		zipEntry{name: "latest", data: []byte("docs/a.txt"), stored: true, mode: fs.ModeSymlink | 0o777},
+		zipEntry{name: "out", data: []byte("../../etc/passwd"), stored: true, mode: fs.ModeSymlink | 0o777},
+		zipEntry{name: "empty"},
+	), content
+}
+
+// walk calls do for all members by path, those of archives in archives too.
+func walk(t testing.TB, a *Archive, above string, do func(path string, m Member)) {
+	t.Helper()
+	list, err := a.Members(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", above, err)
+	}
+	paths := make([]string, len(list))
+	for i, m := range list {
+		paths[i] = above + m.Name
+		if m.Parent >= 0 {
+			paths[i] = paths[m.Parent] + "/" + m.Name
+		}
+		if m.Archive != nil {
+			walk(t, m.Archive, paths[i]+"/", do)
+			continue
+		}
+		do(paths[i], m)
+	}
+}
+
+func TestZip(t *testing.T) {
+	z, content := sample(t)
+	file := &memory{data: z}
+	dir := t.TempDir()
+	a := newStore(t, dir).Archive("t/0", "Sample.ZIP", file, nil)
+	seen := make(map[string]bool)
+	walk(t, a, "", func(path string, m Member) {
+		seen[path] = true
+		want, isFile := content[path]
+		switch {
+		case path == "docs":
+			if !m.Dir || m.File != nil {
+				t.Errorf("%q is no folder", path)
+			}
+			return
+		case path == "latest":
+			if m.Link != "docs/a.txt" || m.File != nil {
+				t.Errorf("the link says %q", m.Link)
+			}
+			return
+		case !isFile:
+			t.Errorf("there is %q", path)
+			return
+		}
+		if m.Run != (path == "run.sh") || m.Size != int64(len(want)) || m.File.Size() != m.Size || m.ModTime.Year() != 2020 {
+			t.Errorf("%q is %+v", path, m)
+		}
+		got, err := io.ReadAll(io.NewSectionReader(readerAt(t.Context(), m.File), 0, m.Size))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q: %d bytes of %d, or others; %v", path, len(got), len(want), err)
+		}
+		release, err := m.File.Await(t.Context(), 0, 100_000)
+		if err != nil || !m.File.Ready(0, 100_000) {
+			t.Errorf("%q is not ready, %v", path, err)
+			return
+		}
+		release()
+		if located, ok := m.File.(Located); ok && m.Size > 0 {
+			f, at, ok := located.Locate(0, int(m.Size))
+			stored := strings.HasSuffix(path, ".mkv") || strings.HasSuffix(path, ".bin")
+			if ok != stored || ok && (f != File(file) || !bytes.Equal(z[at:][:m.Size], want)) {
+				t.Errorf("%q is said to be at %d, %v", path, at, ok)
+			}
+		}
+	})
+	if len(seen) != len(content)+2 {
+		t.Errorf("there are %d members, want %d", len(seen), len(content)+2)
+	}
+	if n := file.held.Load(); n != 0 {
+		t.Errorf("%d parts are still held", n)
+	}
+
+	// After a restart nothing is read for the list.
+	file = &memory{data: z}
+	file.fails.Store(true)
+	count := 0
+	walk(t, newStore(t, dir).Archive("t/0", "Sample.ZIP", file, nil), "", func(string, Member) { count++ })
+	if count != len(seen) || file.reads.Load() != 0 {
+		t.Errorf("after a restart there are %d members, by %d reads", count, file.reads.Load())
+	}
+}
+
+// TestRefused has files that are no archives: that is remembered. Whose data does not come is asked for again.
+func TestRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := newStore(t, dir)
+	bad := &memory{data: text(9, 10_000)}
+	a := s.Archive("t/1", "x.zip", bad, nil)
+	if a.Refused() != nil {
+		t.Error("it is refused before anybody looks")
+	}
+	bad.fails.Store(true)
+	if _, err := a.Members(t.Context()); !errors.Is(err, errAway) || a.Refused() != nil {
+		t.Errorf("while no peer has it: %v", err)
+	}
+	bad.fails.Store(false)
+	if _, err := a.Members(t.Context()); !refuses(err) || a.Refused() == nil {
+		t.Errorf("what is no archive: %v", err)
+	}
+	again := newStore(t, dir).Archive("t/1", "x.zip", bad, nil)
+	reads := bad.reads.Load()
+	if _, err := again.Members(t.Context()); !refuses(err) || bad.reads.Load() != reads {
+		t.Errorf("after a restart: %v, by %d more reads", err, bad.reads.Load()-reads)
+	}
+}
+
+func TestNoArchive(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	for _, name := range []string{"x.cbz", "x.epub", "x.jar", "x.docx", "zip", ".zip", "x.zip.txt", "x.part2.rar", "x.r00", "x.002", "film.mkv"} {
+		if s.Archive("t/0", name, &memory{}, nil) != nil {
+			t.Errorf("%q is taken for an archive", name)
+		}
+	}
+}
+
+// TestFlight has several who wait for something: it ends with the last of them, and is done once.
+func TestFlight(t *testing.T) {
+	var f flight[int]
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	var begun atomic.Int64
+	ended := make(chan struct{}, 9)
+	find := func(ctx context.Context) (int, error) {
+		begun.Add(1)
+		<-ctx.Done()
+		ended <- struct{}{}
+		return 0, ctx.Err()
+	}
+	var cancels []context.CancelFunc
+	var waiting sync.WaitGroup
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancels = append(cancels, cancel)
+		waiting.Go(func() {
+			if _, err := f.do(ctx, &tasks, find); !errors.Is(err, context.Canceled) {
+				t.Errorf("who went away got %v", err)
+			}
+		})
+	}
+	for begun.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for _, cancel := range cancels {
+		cancel()
+	}
+	waiting.Wait()
+	<-ended
+	got, err := f.do(t.Context(), &tasks, func(context.Context) (int, error) { return 7, nil })
+	if got != 7 || err != nil {
+		t.Errorf("afterwards it is %d, %v", got, err)
+	}
+	if got, err := f.do(t.Context(), &tasks, find); got != 7 || err != nil {
+		t.Errorf("once it was found it is %d, %v", got, err)
+	}
+}
