@@ -210,6 +210,7 @@ func TestKinds(t *testing.T) {
 		{file{name: "a/", host: 3, attributes: 0o100644 << 16}, names.Dir, 0o644},
 		{file{name: "a", host: 19, attributes: 0o040755 << 16}, names.Dir, 0o755},
 		{file{name: "a", host: 3, attributes: 0o120777 << 16}, names.Symlink, 0o777},
+		{file{name: "-", host: 3, attributes: 0o010600 << 16}, names.File, 0o600},
 		{file{name: "a", host: 3, attributes: 0o060600 << 16}, names.Special, 0o600},
 		{file{name: "a", host: 3, attributes: 0o104755 << 16}, names.File, 0o755}, // no setuid
 		{file{name: "a", host: 0, attributes: 0o120777 << 16}, names.File, 0},
