@@ -43,6 +43,7 @@ func TestProblems(t *testing.T) {
 		"above 1 TiB":             {file{data: "x", extra: field(1, 1, 0, 0, 0, 0, 1, 0, 0), method: 8, central: put32(24, math.MaxUint32)}, TooLarge, "larger"},
 		"size of 63 bits":         {file{data: "x", extra: field(1, slices.Repeat([]byte{0xff}, 8)...), method: 8, central: put32(24, math.MaxUint32)}, BadExtra, "no valid"},
 		"zip64 missing":           {file{data: "x", method: 8, central: put32(20, math.MaxUint32)}, BadExtra, "no valid"},
+		"size of 2³²-1":           {file{data: "x", method: 8, central: put32(24, math.MaxUint32)}, BadRatio, "can't have"},
 		"zip64 cut":               {file{data: "x", extra: field(1, 0, 0, 0), method: 8, central: put32(42, math.MaxUint32)}, BadExtra, "no valid"},
 		"encrypted":               {file{data: "x", flags: 1}, Encrypted, "encrypted"},
 		"strongly encrypted":      {file{data: "x", flags: 1 | 64}, Encrypted, "encrypted"},
@@ -86,6 +87,14 @@ func TestProblems(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBehindDirectory has an entry that claims to be behind the directory: the last one before that still ends there.
+func TestBehindDirectory(t *testing.T) {
+	b := builder{}.build(file{name: "long", data: "x", method: 8, local: put16(28, 200)}, file{name: "beyond", noLocal: true, central: put32(42, 1<<20)})
+	if _, _, err := list(t, b).Data(bytes.NewReader(b), 0); !errors.Is(err, ErrFormat) {
+		t.Errorf("data in the directory: %v", err)
 	}
 }
 
