@@ -57,6 +57,7 @@ func TestBuild(t *testing.T) {
 		"double taken":       {[]string{"a (1).txt", "a.txt", "a.txt"}, []string{"a (1).txt", "a.txt", "a (2).txt"}},
 		"double cleaned":     {[]string{"x\x01", "x\x02"}, []string{"x_", "x_ (1)"}},
 		"double hidden":      {[]string{".rc", ".rc"}, []string{".rc", ".rc (1)"}},
+		"double sentence":    {[]string{"Mrs. Smith went home", "Mrs. Smith went home"}, []string{"Mrs. Smith went home", "Mrs. Smith went home (1)"}},
 		"double folder":      {[]string{"a/", "a/", "a/b"}, []string{"a/", "a/", "a/b"}},
 		"file then folder":   {[]string{"a", "a/"}, []string{"a (1)", "a/"}},
 		"file then path":     {[]string{"a", "a/b"}, []string{"a (1)", "a/b"}},

@@ -39,25 +39,38 @@ func TestProblems(t *testing.T) {
 		"compressed beyond end":   {file{data: "x", method: 8, central: put32(20, 1<<30)}, Outside, "inside"},
 		"header beyond end":       {file{data: "x", central: put32(42, 1<<30)}, Outside, "inside"},
 		"header in the directory": {file{data: "x", central: add32(42, 80)}, Outside, "inside"},
-		"1 TiB":                   {file{data: "x", extra: field(1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0), method: 8, central: put(put32(20, math.MaxUint32), put32(24, math.MaxUint32))}, Outside, "inside"},
-		"above 1 TiB":             {file{data: "x", extra: field(1, 1, 0, 0, 0, 0, 1, 0, 0), method: 8, central: put32(24, math.MaxUint32)}, TooLarge, "larger"},
-		"size of 63 bits":         {file{data: "x", extra: field(1, slices.Repeat([]byte{0xff}, 8)...), method: 8, central: put32(24, math.MaxUint32)}, BadExtra, "no valid"},
-		"zip64 missing":           {file{data: "x", method: 8, central: put32(20, math.MaxUint32)}, BadExtra, "no valid"},
-		"zip64 cut":               {file{data: "x", extra: field(1, 0, 0, 0), method: 8, central: put32(42, math.MaxUint32)}, BadExtra, "no valid"},
-		"encrypted":               {file{data: "x", flags: 1}, Encrypted, "encrypted"},
-		"strongly encrypted":      {file{data: "x", flags: 1 | 64}, Encrypted, "encrypted"},
-		"AES":                     {file{data: "x", flags: 1, method: 99, extra: field(0x9901, 2, 0, 'A', 'E', 3, 8, 0)}, EncryptedAES, "AES"},
-		"patch":                   {file{data: "x", flags: 32}, Patch, "patch"},
-		"other disk":              {file{data: "x", central: put16(34, 1)}, OnOtherDisk, "disk"},
-		"PPMd":                    {file{data: "x", method: 98}, UnknownMethod, "method"},
-		"other CRC":               {file{data: "x", local: put32(14, 1)}, NoProblem, "CRC"},
-		"other size":              {file{data: "x", method: 8, local: put32(22, 2)}, NoProblem, "size"},
-		"other compressed size":   {file{data: "x", local: put32(18, 2)}, NoProblem, "size"},
-		"other method":            {file{data: "x", local: put16(8, 8)}, NoProblem, "method"},
-		"other flags":             {file{data: "x", local: put16(6, 1)}, NoProblem, "encryption"},
-		"no local header":         {file{data: "x", local: put16(0, 0)}, NoProblem, "signature"},
-		"long local name":         {file{data: "x", local: put16(26, 5000)}, NoProblem, "beyond"},
-		"local extra":             {file{data: "xyz", method: 8, local: put16(28, 1)}, NoProblem, "beyond"},
+		"1 TiB": {file{
+			data: "x", extra: field(1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0), method: 8,
+			central: put(put32(20, math.MaxUint32), put32(24, math.MaxUint32)),
+		}, Outside, "inside"},
+		"above 1 TiB": {file{
+			data: "x", extra: field(1, 1, 0, 0, 0, 0, 1, 0, 0), method: 8,
+			central: put32(24, math.MaxUint32),
+		}, TooLarge, "larger"},
+		"size of 63 bits": {file{
+			data: "x", extra: field(1, slices.Repeat([]byte{0xff}, 8)...), method: 8,
+			central: put32(24, math.MaxUint32),
+		}, BadExtra, "no valid"},
+		"zip64 missing": {file{data: "x", method: 8, central: put32(20, math.MaxUint32)}, BadExtra, "no valid"},
+		"size of 2³²-1": {file{data: "x", method: 8, central: put32(24, math.MaxUint32)}, BadRatio, "can't have"},
+		"zip64 cut": {file{
+			data: "x", extra: field(1, 0, 0, 0), method: 8,
+			central: put32(42, math.MaxUint32),
+		}, BadExtra, "no valid"},
+		"encrypted":             {file{data: "x", flags: 1}, Encrypted, "encrypted"},
+		"strongly encrypted":    {file{data: "x", flags: 1 | 64}, Encrypted, "encrypted"},
+		"AES":                   {file{data: "x", flags: 1, method: 99, extra: field(0x9901, 2, 0, 'A', 'E', 3, 8, 0)}, EncryptedAES, "AES"},
+		"patch":                 {file{data: "x", flags: 32}, Patch, "patch"},
+		"other disk":            {file{data: "x", central: put16(34, 1)}, OnOtherDisk, "disk"},
+		"PPMd":                  {file{data: "x", method: 98}, UnknownMethod, "method"},
+		"other CRC":             {file{data: "x", local: put32(14, 1)}, NoProblem, "CRC"},
+		"other size":            {file{data: "x", method: 8, local: put32(22, 2)}, NoProblem, "size"},
+		"other compressed size": {file{data: "x", local: put32(18, 2)}, NoProblem, "size"},
+		"other method":          {file{data: "x", local: put16(8, 8)}, NoProblem, "method"},
+		"other flags":           {file{data: "x", local: put16(6, 1)}, NoProblem, "encryption"},
+		"no local header":       {file{data: "x", local: put16(0, 0)}, NoProblem, "signature"},
+		"long local name":       {file{data: "x", local: put16(26, 5000)}, NoProblem, "beyond"},
+		"local extra":           {file{data: "xyz", method: 8, local: put16(28, 1)}, NoProblem, "beyond"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,6 +99,14 @@ func TestProblems(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBehindDirectory has an entry that claims to be behind the directory: the last one before that still ends there.
+func TestBehindDirectory(t *testing.T) {
+	b := builder{}.build(file{name: "long", data: "x", method: 8, local: put16(28, 200)}, file{name: "beyond", noLocal: true, central: put32(42, 1<<20)})
+	if _, _, err := list(t, b).Data(bytes.NewReader(b), 0); !errors.Is(err, ErrFormat) {
+		t.Errorf("data in the directory: %v", err)
 	}
 }
 
@@ -141,7 +162,9 @@ func TestBomb(t *testing.T) {
 	kernel := deflated(t, make([]byte, 67_000_000))
 	files := []file{{name: "kernel", data: kernel, size: 67_000_000, method: 8}}
 	for i := range 59_999 {
-		files = append(files, file{name: fmt.Sprint(i), noLocal: true, method: 8, size: 67_000_000, central: put(put32(20, uint32(len(kernel))), put32(42, 0))})
+		files = append(files, file{
+			name: fmt.Sprint(i), noLocal: true, method: 8, size: 67_000_000, central: put(put32(20, uint32(len(kernel))), put32(42, 0)),
+		})
 	}
 	b := builder{}.build(files...)
 	var before, after runtime.MemStats
@@ -210,6 +233,7 @@ func TestKinds(t *testing.T) {
 		{file{name: "a/", host: 3, attributes: 0o100644 << 16}, names.Dir, 0o644},
 		{file{name: "a", host: 19, attributes: 0o040755 << 16}, names.Dir, 0o755},
 		{file{name: "a", host: 3, attributes: 0o120777 << 16}, names.Symlink, 0o777},
+		{file{name: "-", host: 3, attributes: 0o010600 << 16}, names.File, 0o600},
 		{file{name: "a", host: 3, attributes: 0o060600 << 16}, names.Special, 0o600},
 		{file{name: "a", host: 3, attributes: 0o104755 << 16}, names.File, 0o755}, // no setuid
 		{file{name: "a", host: 0, attributes: 0o120777 << 16}, names.File, 0},

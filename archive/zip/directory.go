@@ -208,7 +208,7 @@ func (r *record) setKind(name []byte, attributes uint32) {
 		unix, darwin = 3, 19
 		dosDirectory = 0x10
 
-		typeMask, typeRegular, typeDir, typeSymlink = 0o170000, 0o100000, 0o040000, 0o120000
+		typeMask, typeFIFO, typeDir, typeRegular, typeSymlink = 0o170000, 0o010000, 0o040000, 0o100000, 0o120000
 	)
 	switch {
 	case r.host == unix || r.host == darwin:
@@ -218,7 +218,7 @@ func (r *record) setKind(name []byte, attributes uint32) {
 			r.kind = names.Dir
 		case typeSymlink:
 			r.kind = names.Symlink
-		case 0, typeRegular:
+		case 0, typeRegular, typeFIFO: // what Info-ZIP read from a pipe is a file as any other
 		default:
 			r.kind = names.Special
 		}

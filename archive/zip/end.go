@@ -133,11 +133,10 @@ func (t *tail) parseEnd64(i int) (end, error) {
 	if disks := binary.LittleEndian.Uint32(t.data[i+16:]); disks > 1 {
 		return end{}, fmt.Errorf("it is the last of %d disks: %w", disks, ErrUnsupported)
 	}
-	locator := t.offset + int64(i)
 	// Right before the locator, usually. The place that this tells is wrong behind other data, and another one if there
 	// is extensible data.
-	at := locator - end64Size
-	b, err := t.end64(at, locator)
+	at := t.offset + int64(i) - end64Size
+	b, err := t.end64(at)
 	if err != nil {
 		return end{}, err
 	}
@@ -145,7 +144,7 @@ func (t *tail) parseEnd64(i int) (end, error) {
 		told := binary.LittleEndian.Uint64(t.data[i+8:])
 		if told < uint64(max(0, at)) {
 			at = int64(told)
-			if b, err = t.end64(at, locator); err != nil {
+			if b, err = t.end64(at); err != nil {
 				return end{}, err
 			}
 		}
@@ -167,9 +166,9 @@ func split(disk, here, entries uint64) error {
 	return fmt.Errorf("it is disk %d of a split archive, with %d of %d entries: %w", disk+1, here, entries, ErrUnsupported)
 }
 
-// end64 returns a zip64 end record that starts at off, nil if none does.
-func (t *tail) end64(off, locator int64) ([]byte, error) {
-	if off < 0 || off > locator-end64Size {
+// end64 returns a zip64 end record that starts at off, before the locator, nil if none does.
+func (t *tail) end64(off int64) ([]byte, error) {
+	if off < 0 {
 		return nil, nil
 	}
 	if off < t.offset {

@@ -86,7 +86,7 @@ func Decode(b []byte, size int64, o Options) (*Archive, error) {
 	for i := range a.records {
 		r := &a.records[i]
 		r.decode(body[indexHeader+i*indexEntry:])
-		if !r.isValid() || r.end < start || uint64(r.end) > length || uint32(r.unicode) > r.end-start {
+		if !r.isValid() || r.end < start || uint32(r.unicode) > r.end-start {
 			return nil, fmt.Errorf("its entry %d is wrong: %w", i, ErrIndex)
 		}
 		start = r.end

@@ -65,23 +65,23 @@ func sign(b []byte) []byte {
 
 // TestForged has indexes with the right checksum that no archive is of.
 func TestForged(t *testing.T) {
-	b := builder{}.build(file{name: "ab", data: "x"}, file{name: "cd", data: "x"})
+	b := builder{}.build(file{name: "ab", data: "x"}, file{name: "cd", data: "x"}, file{name: "ef"})
 	index := list(t, b).Encode()
-	const first, second = indexHeader, indexHeader + indexEntry
+	const first, second, third = indexHeader, indexHeader + indexEntry, indexHeader + 2*indexEntry
 	changes := map[string]func([]byte){
 		"directory beyond":  put64(16, uint64(len(b)+1)),
 		"directory before":  put64(16, 1<<63),
-		"more entries":      put32(24, 3),
-		"fewer entries":     put32(24, 1),
+		"more entries":      put32(24, 4),
+		"fewer entries":     put32(24, 2),
 		"most entries":      put32(24, 1<<32-1),
-		"more names":        put32(28, 5),
+		"more names":        put32(28, 7),
 		"header before":     put64(first, 1<<63),
 		"header too far":    put64(first, maxHeader+1),
 		"compressed below":  put64(first+8, 1<<63),
 		"size below":        put64(first+16, 1<<63),
 		"names backward":    put32(second+36, 1),
-		"names beyond":      put32(second+36, 5),
-		"names left":        put32(second+36, 3),
+		"names beyond":      put32(second+36, 7),
+		"names left":        put32(third+36, 5),
 		"unicode too long":  put16(second+40, 3),
 		"kind unknown":      func(b []byte) { b[first+49] = 4 },
 		"problem unsavable": func(b []byte) { b[first+50] = byte(Overlap) },
