@@ -28,6 +28,7 @@ func TestRefused(t *testing.T) {
 		{"a long signature and nothing", mark5 + strings.Repeat("\x00", 1000), ErrFormat},
 		{"version 1.4", "RE\x7e\x5e" + strings.Repeat("\x00", 100), ErrUnsupported},
 		{"version 8", "Rar!\x1a\x07\x02\x00" + strings.Repeat("\x00", 100), ErrUnsupported},
+		{"version 10", "Rar!\x1a\x07\x04\x00" + strings.Repeat("\x00", 100), ErrUnsupported},
 		{"no version", "Rar!\x1a\x07\x01\x01" + strings.Repeat("\x00", 100), ErrUnsupported},
 		{"no version either", "Rar!\x1a\x07\x05\x00" + strings.Repeat("\x00", 100), ErrFormat},
 		{"no main header", mark4 + string(rartest.Header4(0x7b, 0, nil)), ErrFormat},
@@ -49,7 +50,9 @@ func TestRefused(t *testing.T) {
 
 // TestEmpty has archives without members, and signatures in all places of a block.
 func TestEmpty(t *testing.T) {
-	for _, stub := range []int{0, 1, blockSize - 9, blockSize - 8, blockSize - 7, blockSize - 1, blockSize, 3*blockSize - 5, maxStub - 100, maxStub} {
+	for _, stub := range []int{
+		0, 1, blockSize - 9, blockSize - 8, blockSize - 7, blockSize - 1, blockSize, 3*blockSize - 5, maxStub - 100, maxStub,
+	} {
 		for format, archive := range map[int][]byte{4: archive4(), 5: archive5()} {
 			a, err := Read(plainVolumes{append(bytes.Repeat([]byte("R"), stub), archive...)}, Limits{})
 			if err != nil || a.Format != format || len(a.Members) != 0 || a.Truncated != nil || a.Volumes != 1 || a.Multi {
@@ -242,7 +245,10 @@ func TestCompressed(t *testing.T) {
 		v := write(t, rartest.Options{Format: format, VolumeSize: 5000}, sized("a", 100), z, secret)
 		a := read(t, v)
 		m := &a.Members[1]
-		if m.Plain() || m.Predicted || m.Method != 5 || !m.Solid || m.Dictionary == 0 || len(m.Extents) != 5 || m.Packed != 20_000 || m.Problem != "" {
+		if m.Plain() || m.Predicted || m.Problem != "" || len(m.Extents) != 5 || m.Packed != 20_000 {
+			t.Errorf("format %d: %+v", format, m)
+		}
+		if m.Method != 5 || !m.Solid || m.Dictionary == 0 {
 			t.Errorf("format %d: %+v", format, m)
 		}
 		if m := &a.Members[2]; m.Plain() || !m.Encrypted || m.Problem != "encrypted" {
@@ -251,20 +257,59 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// TestShorterHeader has a last volume with a header that is shorter than the others', so that the sizes don't add up: all are read.
+// TestShorterHeader has a last volume with a header that is shorter than the others', so that the sizes don't add up: the last is read, too.
 func TestShorterHeader(t *testing.T) {
-	film := sized("a", 14_925) // the last part has less than 128 bytes, and its length a byte less
+	film := sized("a", 6*4948+1+80) // the last part has less than 128 bytes, and its length a byte less
 	v := write(t, rartest.Options{Format: 5, VolumeSize: 5000, ShortNumbers: true}, film)
-	a := read(t, v)
-	if m := &a.Members[0]; m.Predicted || m.Extents[3].Off != m.Extents[2].Off-1 || !bytes.Equal(content(t, v, m), data(t, film)) {
-		t.Errorf("%+v", m)
+	c := count(v, blockSize)
+	a := read(t, c)
+	m := &a.Members[0]
+	if !m.Predicted || c.reads != 3 || len(v) != 7 || m.Extents[6].Off != m.Extents[5].Off-1 || !bytes.Equal(content(t, v, m), data(t, film)) {
+		t.Errorf("%d reads: %+v", c.reads, m)
+	}
+}
+
+// TestBareLast has a last volume without an end header, and with data in its place.
+func TestBareLast(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		o := rartest.Options{Format: format, VolumeSize: 5000}
+		full := read(t, write(t, o, sized("a", 30_000)))
+		var size int64
+		for _, e := range full.Members[0].Extents[:6] {
+			size += e.Len
+		}
+		o.BareLast = true
+		for more := range int64(9) {
+			film := sized("a", size+more)
+			v := write(t, o, film)
+			c := count(v, blockSize)
+			m := &read(t, c).Members[0]
+			if !m.Predicted || c.reads != 3 || !bytes.Equal(content(t, v, m), data(t, film)) {
+				t.Errorf("format %d, %d bytes more in %d volumes, %d reads: %+v", format, more, len(v), c.reads, m)
+			}
+		}
+	}
+}
+
+// TestRecovery has records for recovery that are a share of each volume. The last volume has a shorter one, and is read, too.
+func TestRecovery(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		for _, last := range []int64{1, 400, 3000} {
+			film := sized("a", 6*(10_000-700)+last)
+			v := write(t, rartest.Options{Format: format, VolumeSize: 10_000 + 120, Recovery: 700, LastRecovery: 1 + int(last)*7/100}, film)
+			c := count(v, blockSize)
+			m := &read(t, c).Members[0]
+			if !m.Predicted || c.reads != 3 || !bytes.Equal(content(t, v, m), data(t, film)) {
+				t.Errorf("format %d, %d bytes in the last of %d volumes, %d reads: %+v", format, last, len(v), c.reads, m)
+			}
+		}
 	}
 }
 
 // TestVerify changes what was predicted by a byte.
 func TestVerify(t *testing.T) {
 	for _, format := range []int{4, 5} {
-		v := write(t, rartest.Options{Format: format, VolumeSize: 1000, Comment: "in the first only"}, sized("a", 5000))
+		v := write(t, rartest.Options{Format: format, VolumeSize: 1000, Comment: "in each", CommentAll: true}, sized("a", 5000))
 		for what, change := range map[string]func(m *Member){
 			"place":           func(m *Member) { m.Extents[3].Off++ },
 			"length":          func(m *Member) { m.Extents[3].Len-- },
@@ -283,7 +328,8 @@ func TestVerify(t *testing.T) {
 		}
 		a := read(t, v)
 		for what, volume := range map[string][]byte{
-			"no archive": make([]byte, 1000), "empty": {}, "no member": archive5(make([]byte, 900)), "encrypted": append([]byte("Rar!\x1a\x07\x01\x00"), rartest.Header5(4, 0, make([]byte, 20), nil, -1, 1)...),
+			"no archive": make([]byte, 1000), "empty": {}, "no member": archive5(make([]byte, 900)),
+			"encrypted": archive5(rartest.Header5(4, 0, make([]byte, 20), nil, -1, 1)),
 		} {
 			if held, err := a.Verify(plainVolumes{nil, nil, nil, volume}, 3); held || err != nil {
 				t.Errorf("format %d: %s: %v, %v", format, what, held, err)

@@ -42,9 +42,13 @@ type Options struct {
 	VolumeSize int64  // in bytes; 0 for one volume
 	Stub       []byte // in front of the first volume
 	Comment    string
+	CommentAll bool // the comment is in each volume
 	Recovery   int  // length of a record for recovery in each volume, of nonsense
 	RecoveryIn int  // the only volume to have it, if not 0
-	NoEnd      bool // no end headers, as before version 3.0
+	// LastRecovery is the length of that of the last volume, if not 0; not more than the others'.
+	LastRecovery int
+	NoEnd        bool // no end headers, as before version 3.0
+	BareLast     bool // no end header in the last volume alone: data may have its room
 	// ShortNumbers writes the length of a part in as few bytes as it takes, so that the last volume's header may be shorter.
 	ShortNumbers bool
 	// QuickOpen adds a quick open record with the headers of members of at least QuickMin bytes. In format 5, in one volume.
@@ -162,18 +166,25 @@ func Write(o Options, files ...File) (Volumes, error) {
 	v := &Volume{}
 	v.bytes(o.Stub)
 	w.begin(v, 0)
-	if o.Comment != "" {
-		header, data := w.comment()
-		v.bytes(append(header, data...))
+	comment := func(on bool) {
+		if on && o.Comment != "" {
+			header, data := w.comment()
+			v.bytes(append(header, data...))
+		}
 	}
+	comment(true)
 	volumes := Volumes{v}
 	finish := func(more bool) {
 		w.finish(v)
 		if o.hasRecovery(len(volumes) - 1) {
-			header, data := w.recovery(o.Recovery)
+			n := o.Recovery
+			if !more && o.LastRecovery > 0 {
+				n = o.LastRecovery
+			}
+			header, data := w.recovery(n)
 			v.bytes(append(header, data...))
 		}
-		if !o.NoEnd {
+		if !o.NoEnd && (more || !o.BareLast) {
 			v.bytes(w.end(more))
 		}
 	}
@@ -182,6 +193,7 @@ func Write(o Options, files ...File) (Volumes, error) {
 		v = &Volume{}
 		volumes = append(volumes, v)
 		w.begin(v, len(volumes)-1)
+		comment(o.CommentAll)
 	}
 	for i := range files {
 		f := &files[i]
@@ -227,6 +239,9 @@ func (o Options) fit(w format, f *File, off int64, volume int, size int64) (n in
 	if o.hasRecovery(volume) {
 		header, data := w.recovery(o.Recovery)
 		room -= int64(len(header) + len(data))
+	}
+	if o.BareLast && left <= o.VolumeSize-size-int64(len(w.file(f, off, left))) {
+		return left, true
 	}
 	// A part less long may make a shorter header: so twice.
 	n = left
