@@ -138,6 +138,17 @@ func TestDecode4(t *testing.T) {
 	}
 }
 
+func TestUnixMode(t *testing.T) {
+	for in, want := range map[uint64]fs.FileMode{
+		0o100644: 0o644, 0o106755: 0o755, 0o040700: fs.ModeDir | 0o700, 0o120777: fs.ModeSymlink | 0o777, 0o140600: fs.ModeSocket | 0o600,
+		0o060600: fs.ModeDevice | 0o600, 0o020600: fs.ModeDevice | fs.ModeCharDevice | 0o600, 0o010600: fs.ModeNamedPipe | 0o600, 0o644: 0o644,
+	} {
+		if got := unixMode(in); got != want {
+			t.Errorf("%o: %v, want %v", in, got, want)
+		}
+	}
+}
+
 // TestDecode4Damaged has what is no header, and headers with something behind what their CRC covers.
 func TestDecode4Damaged(t *testing.T) {
 	whole := fields4{name: "name", method: '0', flags: 0x1400, rest: make([]byte, 10)}.header()

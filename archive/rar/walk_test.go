@@ -306,6 +306,86 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// TestEndHeader has something behind the end header, so that it is read: what it says of further volumes counts.
+func TestEndHeader(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		files := []rartest.File{sized("a", 300), sized("b", 300)}
+		v := write(t, rartest.Options{Format: format, VolumeSize: 600}, files...)
+		if len(v) != 2 {
+			t.Fatal(len(v))
+		}
+		junk := make([]byte, 100)
+		set := plainVolumes{append(flat(v, 0), junk...), append(flat(v, 1), junk...)}
+		a := read(t, set)
+		if len(a.Members) != 2 || a.Volumes != 2 || !bytes.Equal(content(t, set, &a.Members[1]), data(t, files[1])) {
+			t.Errorf("format %d: %+v", format, a)
+		}
+		// The last says that it is: what is in a file with the next name is of no interest.
+		if a := read(t, append(set, junk)); a.Volumes != 2 {
+			t.Errorf("format %d: %+v", format, a)
+		}
+		one := write(t, rartest.Options{Format: format, VolumeSize: 2000}, files...)
+		more := plainVolumes{append(bytes.TrimSuffix(flat(one, 0), lastEnd(format)), nextEnd(format)...)}
+		more[0] = append(more[0], junk...)
+		if a, err := Read(more, Limits{}); err != nil || len(a.Members) != 2 || !errors.Is(a.Truncated, fs.ErrNotExist) {
+			t.Errorf("format %d: another volume was promised: %+v, %v", format, a, err)
+		}
+		other := write(t, rartest.Options{Format: 9 - format}, files...)
+		set[1] = flat(other, 0)
+		if a, err := Read(set, Limits{}); err != nil || !errors.Is(a.Truncated, ErrFormat) {
+			t.Errorf("format %d: a volume of the other: %+v, %v", format, a, err)
+		}
+	}
+}
+
+func lastEnd(format int) []byte {
+	if format == 4 {
+		return rartest.Header4(0x7b, 0x4000, nil)
+	}
+	return rartest.Header5(5, 0, []byte{0}, nil, -1, 1)
+}
+
+func nextEnd(format int) []byte {
+	if format == 4 {
+		return rartest.Header4(0x7b, 0x4001, nil)
+	}
+	return rartest.Header5(5, 0, []byte{1}, nil, -1, 1)
+}
+
+// shortVolumes are shorter than Open says.
+type shortVolumes struct{ plainVolumes }
+
+func (s shortVolumes) Open(n int) (io.ReaderAt, int64, error) {
+	r, size, err := s.plainVolumes.Open(n)
+	return r, size + 1000, err
+}
+
+// unopened is Volumes of which one can't be opened.
+type unopened struct {
+	Volumes
+	n int
+}
+
+func (u unopened) Open(n int) (io.ReaderAt, int64, error) {
+	if n == u.n {
+		return nil, 0, errSwarm
+	}
+	return u.Volumes.Open(n)
+}
+
+// TestVolumesErrors has errors that tell nothing about the archive, but of Volumes.
+func TestVolumesErrors(t *testing.T) {
+	v := write(t, rartest.Options{Format: 5, VolumeSize: 1000}, sized("a", 5000))
+	for n := range len(v) + 1 {
+		if a, err := Read(unopened{v, n}, Limits{}); a != nil || !errors.Is(err, errSwarm) {
+			t.Errorf("volume %d of %d can't be opened: %+v, %v", n, len(v), a, err)
+		}
+	}
+	if a, err := Read(shortVolumes{plainVolumes{flat(v, 0)}}, Limits{}); a != nil || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrFormat) {
+		t.Errorf("a volume that ends early: %+v, %v", a, err)
+	}
+}
+
 // TestVerify changes what was predicted by a byte.
 func TestVerify(t *testing.T) {
 	for _, format := range []int{4, 5} {
