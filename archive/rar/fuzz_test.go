@@ -64,9 +64,12 @@ func flat(v rartest.Volumes, n int) []byte {
 // FuzzRead reads up to three volumes: nothing that it lists may lie outside of them, or be more than there is.
 func FuzzRead(f *testing.F) {
 	for _, format := range []int{4, 5} {
-		for _, o := range []rartest.Options{{}, {VolumeSize: 300}, {VolumeSize: 300, Recovery: 80}, {QuickOpen: true}, {Stub: []byte("MZ")}, {Comment: "x"}} {
+		for _, o := range []rartest.Options{
+			{}, {VolumeSize: 300}, {VolumeSize: 300, Recovery: 80}, {QuickOpen: true}, {Stub: []byte("MZ")}, {Comment: "x"},
+		} {
 			o.Format = format
-			v, err := rartest.Write(o, sized("a", 20), sized("film", 450), rartest.File{Name: "d", Dir: true}, rartest.File{Name: "l", Link: "a", LinkType: 4})
+			folder, link := rartest.File{Name: "d", Dir: true}, rartest.File{Name: "l", Link: "a", LinkType: 4}
+			v, err := rartest.Write(o, sized("a", 20), sized("film", 450), folder, link)
 			if err != nil {
 				f.Fatal(err)
 			}

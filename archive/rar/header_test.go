@@ -78,12 +78,20 @@ func TestDecode4(t *testing.T) {
 		{"DOS folder", fields4{os: 0, attributes: 0x10, flags: 0xe0, method: '0'}, func(m *Member) bool {
 			return m.HostOS == DOS && m.Mode == fs.ModeDir|0o755
 		}},
-		{"folder by its attributes, of version 1.5", fields4{unpack: 15, attributes: 0x10, method: '0'}, func(m *Member) bool { return m.IsDir() }},
+		{"folder by its attributes, of version 1.5", fields4{unpack: 15, attributes: 0x10, method: '0'}, func(m *Member) bool {
+			return m.IsDir()
+		}},
 		{"no folder since version 2.0", fields4{unpack: 20, attributes: 0x10, method: '0'}, func(m *Member) bool { return !m.IsDir() }},
-		{"folder by its flags", fields4{os: 3, attributes: 0o100644, flags: 0xe0, method: '0'}, func(m *Member) bool { return m.Mode == fs.ModeDir|0o644 }},
+		{"folder by its flags", fields4{os: 3, attributes: 0o100644, flags: 0xe0, method: '0'}, func(m *Member) bool {
+			return m.Mode == fs.ModeDir|0o644
+		}},
 		{"unknown system", fields4{os: 9, method: '0'}, func(m *Member) bool { return m.HostOS == OtherOS && m.Mode == 0o644 }},
-		{"link", fields4{os: 3, attributes: 0o120777, method: '0'}, func(m *Member) bool { return m.LinkKind == Symlink && m.Mode&fs.ModeSymlink != 0 }},
-		{"device", fields4{os: 3, attributes: 0o020777, method: '0'}, func(m *Member) bool { return m.Mode == fs.ModeDevice|fs.ModeCharDevice|0o777 }},
+		{"link", fields4{os: 3, attributes: 0o120777, method: '0'}, func(m *Member) bool {
+			return m.LinkKind == Symlink && m.Mode&fs.ModeSymlink != 0
+		}},
+		{"device", fields4{os: 3, attributes: 0o020777, method: '0'}, func(m *Member) bool {
+			return m.Mode == fs.ModeDevice|fs.ModeCharDevice|0o777
+		}},
 		{"compressed", fields4{flags: 0x60, unpack: 29, method: '3'}, func(m *Member) bool {
 			return m.Method == 3 && m.Unpack == 29 && m.Dictionary == 512<<10 && m.Problem == "" && !m.Plain()
 		}},
@@ -92,16 +100,24 @@ func TestDecode4(t *testing.T) {
 		{"unknown method", fields4{unpack: 29, method: '6'}, func(m *Member) bool { return strings.Contains(m.Problem, "method, 6") }},
 		{"method below", fields4{unpack: 29, method: 0}, func(m *Member) bool { return strings.Contains(m.Problem, "method") }},
 		{"unknown version", fields4{unpack: 99, method: '3'}, func(m *Member) bool { return strings.Contains(m.Problem, "version") }},
-		{"large", fields4{flags: 0x100, size: 5, high: []byte{0, 0, 0, 0, 2, 0, 0, 0}, method: '0'}, func(m *Member) bool { return m.Size == 2<<32+5 }},
-		{"just below 4 GiB", fields4{flags: 0x100, size: 0xffffffff, high: make([]byte, 8), method: '0'}, func(m *Member) bool { return m.Size == 1<<32-1 }},
-		{"unknown size", fields4{size: 0xffffffff, method: '3', unpack: 29}, func(m *Member) bool { return m.Size == -1 && strings.Contains(m.Problem, "size") }},
+		{"large", fields4{flags: 0x100, size: 5, high: []byte{0, 0, 0, 0, 2, 0, 0, 0}, method: '0'}, func(m *Member) bool {
+			return m.Size == 2<<32+5
+		}},
+		{"just below 4 GiB", fields4{flags: 0x100, size: 0xffffffff, high: make([]byte, 8), method: '0'}, func(m *Member) bool {
+			return m.Size == 1<<32-1
+		}},
+		{"unknown size", fields4{size: 0xffffffff, method: '3', unpack: 29}, func(m *Member) bool {
+			return m.Size == -1 && strings.Contains(m.Problem, "size")
+		}},
 		{"unknown large size", fields4{flags: 0x100, size: 0xffffffff, high: []byte("\x00\x00\x00\x00\xff\xff\xff\xff"), method: '0'}, func(m *Member) bool {
 			return m.Size == -1
 		}},
 		{"version", fields4{flags: 0x800, name: "a;b;12", method: '0'}, func(m *Member) bool { return m.Name == "a;b" && m.Version == 12 }},
 		{"no version", fields4{flags: 0x800, name: "a;b", method: '0'}, func(m *Member) bool { return m.Name == "a;b" && m.Version == 0 }},
 		{"no version wanted", fields4{name: "a;1", method: '0'}, func(m *Member) bool { return m.Name == "a;1" && m.Version == 0 }},
-		{"UTF-16", fields4{flags: 0x200, name: string(rartest.EncodeName4("é漢𝄞")), method: '0'}, func(m *Member) bool { return m.Name == "é漢𝄞" && m.UTF8 }},
+		{"UTF-16", fields4{flags: 0x200, name: string(rartest.EncodeName4("é漢𝄞")), method: '0'}, func(m *Member) bool {
+			return m.Name == "é漢𝄞" && m.UTF8
+		}},
 		{"UTF-8", fields4{flags: 0x200, name: "é", method: '0'}, func(m *Member) bool { return m.Name == "é" && m.UTF8 }},
 		{"no UTF-8", fields4{flags: 0x200, name: "\xe9", method: '0'}, func(m *Member) bool { return m.Name == "\xe9" && !m.UTF8 }},
 		{"salt and times", fields4{flags: 0x1400, time: when, method: '0', rest: []byte{1, 2, 3, 4, 5, 6, 7, 8, 0x00, 0xf0, 0x01, 0x02, 0x03}}, func(m *Member) bool {
@@ -118,6 +134,17 @@ func TestDecode4(t *testing.T) {
 		h, err := decode4(c.in.header())
 		if err != nil || h.kind != fileHeader || !c.want(&h.member) {
 			t.Errorf("%s: %v, %+v", c.what, err, h)
+		}
+	}
+}
+
+func TestUnixMode(t *testing.T) {
+	for in, want := range map[uint64]fs.FileMode{
+		0o100644: 0o644, 0o106755: 0o755, 0o040700: fs.ModeDir | 0o700, 0o120777: fs.ModeSymlink | 0o777, 0o140600: fs.ModeSocket | 0o600,
+		0o060600: fs.ModeDevice | 0o600, 0o020600: fs.ModeDevice | fs.ModeCharDevice | 0o600, 0o010600: fs.ModeNamedPipe | 0o600, 0o644: 0o644,
+	} {
+		if got := unixMode(in); got != want {
+			t.Errorf("%o: %v, want %v", in, got, want)
 		}
 	}
 }
@@ -185,7 +212,9 @@ func TestDecode5(t *testing.T) {
 		{"unix", file5Header(2, 7, 0o104755, seconds, 0, 1, "é", nil), func(m *Member) bool {
 			return m.Size == 7 && m.HostOS == Unix && m.Mode == 0o755 && m.Name == "é" && m.UTF8 && m.ModTime.Equal(rartest.Time) && !m.HasCRC
 		}},
-		{"CRC", file5Header(4, 7, 0, []byte{1, 2, 3, 4}, 0, 1, "\xff", nil), func(m *Member) bool { return m.HasCRC && m.CRC == 0x04030201 && !m.UTF8 }},
+		{"CRC", file5Header(4, 7, 0, []byte{1, 2, 3, 4}, 0, 1, "\xff", nil), func(m *Member) bool {
+			return m.HasCRC && m.CRC == 0x04030201 && !m.UTF8
+		}},
 		{"windows", file5Header(0, 7, 0x21, nil, 0, 0, "x", nil), func(m *Member) bool { return m.HostOS == Windows && m.Mode == 0o444 }},
 		{"folder", file5Header(1, 0, 0x10, nil, 0, 0, "x", nil), func(m *Member) bool { return m.Mode == fs.ModeDir|0o755 }},
 		{"folder by its flag", file5Header(1, 0, 0o100700, nil, 3<<7, 1, "x", nil), func(m *Member) bool {
@@ -201,34 +230,56 @@ func TestDecode5(t *testing.T) {
 		{"largest dictionary", file5Header(0, 7, 0, nil, 1|5<<7|31<<10|31<<15|1<<20, 1, "x", nil), func(m *Member) bool {
 			return m.Unpack == 50 && m.Dictionary == 1<<48+31<<43
 		}},
-		{"by RAR 8", file5Header(0, 7, 0, nil, 2|5<<7, 1, "x", nil), func(m *Member) bool { return strings.Contains(m.Problem, "version") }},
-		{"method 6", file5Header(0, 7, 0, nil, 6<<7, 1, "x", nil), func(m *Member) bool { return strings.Contains(m.Problem, "method, 6") }},
+		{"by RAR 8", file5Header(0, 7, 0, nil, 2|5<<7, 1, "x", nil), func(m *Member) bool {
+			return strings.Contains(m.Problem, "version")
+		}},
+		{"method 6", file5Header(0, 7, 0, nil, 6<<7, 1, "x", nil), func(m *Member) bool {
+			return strings.Contains(m.Problem, "method, 6")
+		}},
 		{"unknown size", file5Header(8, 7, 0, nil, 0, 1, "x", nil), func(m *Member) bool { return m.Size == -1 && m.Problem != "" }},
 		{"huge size", file5Header(0, 1<<63, 0, nil, 0, 1, "x", nil), func(m *Member) bool { return m.Size == -1 && m.Problem != "" }},
-		{"encrypted", file5Header(0, 7, 0, nil, 0, 1, "x", record(1, make([]byte, 34))), func(m *Member) bool { return m.Encrypted && m.Problem == "encrypted" }},
+		{"encrypted", file5Header(0, 7, 0, nil, 0, 1, "x", record(1, make([]byte, 34))), func(m *Member) bool {
+			return m.Encrypted && m.Problem == "encrypted"
+		}},
 		{"FILETIME", file5Header(0, 7, 0, nil, 0, 1, "x", record(3, append([]byte{2}, windows...))), func(m *Member) bool {
 			return m.ModTime.Equal(rartest.Time.Add(123456700))
 		}},
-		{"seconds", file5Header(0, 7, 0, nil, 0, 1, "x", record(3, append([]byte{3}, seconds...))), func(m *Member) bool { return m.ModTime.Equal(rartest.Time) }},
+		{"seconds", file5Header(0, 7, 0, nil, 0, 1, "x", record(3, append([]byte{3}, seconds...))), func(m *Member) bool {
+			return m.ModTime.Equal(rartest.Time)
+		}},
 		{"nanoseconds", file5Header(0, 7, 0, nil, 0, 1, "x", record(3, append(append([]byte{0x17}, seconds...), 9, 9, 9, 9, 5, 0, 0, 0))), func(m *Member) bool {
 			return m.ModTime.Equal(rartest.Time.Add(5))
 		}},
-		{"cut time", file5Header(2, 7, 0, seconds, 0, 1, "x", record(3, []byte{2, 1, 2, 3})), func(m *Member) bool { return m.ModTime.Equal(rartest.Time) }},
-		{"other time", file5Header(2, 7, 0, seconds, 0, 1, "x", record(3, append([]byte{4}, windows...))), func(m *Member) bool { return m.ModTime.Equal(rartest.Time) }},
-		{"version", file5Header(0, 7, 0, nil, 0, 1, "x", record(4, []byte{0, 3})), func(m *Member) bool { return m.Version == 3 && m.Name == "x" }},
+		{"cut time", file5Header(2, 7, 0, seconds, 0, 1, "x", record(3, []byte{2, 1, 2, 3})), func(m *Member) bool {
+			return m.ModTime.Equal(rartest.Time)
+		}},
+		{"other time", file5Header(2, 7, 0, seconds, 0, 1, "x", record(3, append([]byte{4}, windows...))), func(m *Member) bool {
+			return m.ModTime.Equal(rartest.Time)
+		}},
+		{"version", file5Header(0, 7, 0, nil, 0, 1, "x", record(4, []byte{0, 3})), func(m *Member) bool {
+			return m.Version == 3 && m.Name == "x"
+		}},
 		{"link", file5Header(0, 0, 0o120777, nil, 0, 1, "x", record(5, []byte{1, 0, 2, '.', '/'})), func(m *Member) bool {
 			return m.LinkKind == Symlink && m.Link == "./" && m.Mode == fs.ModeSymlink|0o777
 		}},
 		{"link of windows", file5Header(0, 0, 0x20, nil, 0, 0, "x", record(5, []byte{3, 1, 1, 'a'})), func(m *Member) bool {
 			return m.LinkKind == WindowsSymlink && m.Link == "a" && m.Mode&fs.ModeSymlink != 0
 		}},
-		{"hard link to a folder", file5Header(0, 0, 0, nil, 0, 0, "x", record(5, []byte{4, 1, 1, 'a'})), func(m *Member) bool { return m.Problem != "" }},
-		{"unknown link", file5Header(0, 0, 0, nil, 0, 0, "x", record(5, []byte{6, 0, 1, 'a'})), func(m *Member) bool { return m.Problem != "" }},
-		{"cut link", file5Header(0, 0, 0, nil, 0, 0, "x", record(5, []byte{1, 0, 2, 'a'})), func(m *Member) bool { return m.Problem != "" && m.Link == "" }},
+		{"hard link to a folder", file5Header(0, 0, 0, nil, 0, 0, "x", record(5, []byte{4, 1, 1, 'a'})), func(m *Member) bool {
+			return m.Problem != ""
+		}},
+		{"unknown link", file5Header(0, 0, 0, nil, 0, 0, "x", record(5, []byte{6, 0, 1, 'a'})), func(m *Member) bool {
+			return m.Problem != ""
+		}},
+		{"cut link", file5Header(0, 0, 0, nil, 0, 0, "x", record(5, []byte{1, 0, 2, 'a'})), func(m *Member) bool {
+			return m.Problem != "" && m.Link == ""
+		}},
 		{"record after an unknown one", file5Header(0, 7, 0, nil, 0, 1, "x", append(record(77, []byte{1, 2}), record(4, []byte{0, 3})...)), func(m *Member) bool {
 			return m.Version == 3
 		}},
-		{"damaged records", file5Header(0, 7, 0, nil, 0, 1, "x", append(record(4, []byte{0, 3}), 99, 4)), func(m *Member) bool { return m.Version == 3 }},
+		{"damaged records", file5Header(0, 7, 0, nil, 0, 1, "x", append(record(4, []byte{0, 3}), 99, 4)), func(m *Member) bool {
+			return m.Version == 3
+		}},
 	} {
 		h, err := decode5(c.in)
 		if err != nil || h.kind != fileHeader || !c.want(&h.member) {

@@ -18,9 +18,13 @@ func TestBsdtar(t *testing.T) {
 	if err != nil {
 		t.Skip("NOT TESTED: no bsdtar (Debian: libarchive-tools)")
 	}
-	files := []rartest.File{sized("film.mkv", 100_000), sized("info.txt", 50), {Name: "folder", Dir: true, ModTime: rartest.Time}, sized("folder/é漢.txt", 60)}
+	files := []rartest.File{
+		sized("film.mkv", 100_000), sized("info.txt", 50), {Name: "folder", Dir: true, ModTime: rartest.Time}, sized("folder/é漢.txt", 60),
+	}
 	files[3].Unicode = true
-	for i, o := range []rartest.Options{{Format: 4}, {Format: 4, NoEnd: true}, {Format: 5}, {Format: 5, Comment: "hello"}, {Format: 5, QuickOpen: true}, {Format: 5, Recovery: 99}} {
+	for i, o := range []rartest.Options{
+		{Format: 4}, {Format: 4, NoEnd: true}, {Format: 5}, {Format: 5, Comment: "hello"}, {Format: 5, QuickOpen: true}, {Format: 5, Recovery: 99},
+	} {
 		v := write(t, o, files...)
 		name := filepath.Join(t.TempDir(), fmt.Sprintf("%d.rar", i))
 		if err := os.WriteFile(name, flat(v, 0), 0o600); err != nil {

@@ -70,7 +70,7 @@ func (w *walk) guessParts(v *volume, h *header, data int64) (next int, err error
 		return 0, fmt.Errorf("open volume %d: %w", last.Volume+1, err)
 	}
 	room := size - last.Off - last.Len - s.tail
-	if final && s.tail <= plainEnd && room < v.shortest() {
+	if final && s.tail <= plainEnd && room >= 0 && room < v.shortest() {
 		m.Extents = append(m.Extents, parts...)
 		m.Predicted, m.HasCRC = true, false
 		w.sum = m.Size
@@ -92,27 +92,45 @@ func (w *walk) guessParts(v *volume, h *header, data int64) (next int, err error
 // last of them. There are none if that can't be told.
 func (w *walk) parts(s shape, left int64) (parts []Extent, size int64, err error) {
 	for n := s.number + 1; left > 0; n++ {
-		_, size, err = w.volumes.Open(n)
+		_, next, err := w.volumes.Open(n)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, 0, nil // to be found again by who walks there
+			return stretch(parts, left, s.tail), size, nil
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("open volume %d: %w", n, err)
 		}
+		size = next
 		if n >= w.limits.Volumes {
 			return nil, 0, fmt.Errorf("%w: more than %d volumes", ErrLimit, w.limits.Volumes)
 		}
 		front := s.frontOf(n, w.archive.Format)
 		room := size - front - s.tail
-		// Recovery records are as long as a share of the volume, so that only equal volumes have equal ones.
+		// Recovery records are as long as a share of the volume, so that only equal volumes have equal ones: the last may have less.
 		if room <= 0 || left > room && s.tail > plainEnd && size != s.size {
-			return nil, 0, nil
+			_, _, err := w.volumes.Open(n + 1)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, 0, fmt.Errorf("open volume %d: %w", n+1, err)
+			}
+			if err == nil || left > size-front {
+				return nil, 0, nil
+			}
+			return append(parts, Extent{Volume: n, Off: front, Len: left}), size, nil
 		}
 		part := Extent{Volume: n, Off: front, Len: min(left, room)}
 		parts = append(parts, part)
 		left -= part.Len
 	}
 	return parts, size, nil
+}
+
+// stretch makes the last of the parts, in the last volume there is, longer by what is left, if that is so little that shorter
+// headers may leave room for it. Otherwise there is a volume missing, and there are no parts.
+func stretch(parts []Extent, left, tail int64) []Extent {
+	if len(parts) == 0 || left > tail {
+		return nil
+	}
+	parts[len(parts)-1].Len += left
+	return parts
 }
 
 // takeBack forgets a prediction that did not come true, and returns the volume to go on with. There will be no other.
@@ -131,40 +149,47 @@ const verifyReads = 16
 const walkedParts = 2
 
 // Verify reads the first headers of volume n, one block of 64 KiB nearly always, and says whether the part of a member that was
-// predicted there is where it was predicted. It is also true for volumes where nothing was predicted, which are not read. If it is false, Read was wrong
-// about the set, and ReadAll has to list it again. An error is one of Volumes, and tells nothing. It should be asked before the first
-// use of each volume with Predicted Extents; the answer stays the same for ever.
+// predicted there is where it was predicted. It is also true for volumes where nothing was predicted, which are not read. If it is
+// false, Read was wrong about the set, and ReadAll has to list it again. An error is one of Volumes, and tells nothing. It should be
+// asked before the first use of each volume with Predicted Extents; the answer stays the same for ever.
 func (a *Archive) Verify(v Volumes, n int) (held bool, err error) {
 	m, part := a.predictedIn(n)
 	if m == nil {
 		return true, nil
 	}
-	vol, err := openVolume(v, n, newBudget(Limits{Reads: verifyReads}.withDefaults()))
-	for at := int64(-1); err == nil; {
-		if at < 0 {
-			at = vol.first
-		}
-		var h *header
-		if h, err = vol.read(at); err != nil {
-			break
-		}
-		e := m.Extents[part]
-		if h.kind == fileHeader {
-			last := part == len(m.Extents)-1
-			return vol.format == a.Format && h.before && h.after == !last && h.member.Name == m.Name && h.member.Size == m.Size &&
-				h.member.Method == Stored && !h.member.Encrypted && at+h.size == e.Off && h.data == e.Len, nil
-		}
-		if h.kind != serviceHeader && h.kind != otherHeader || h.data > vol.size-at-h.size {
-			return false, nil
-		}
-		at += h.size + h.data
-	}
+	held, err = a.holds(v, m, part)
 	for _, wrong := range []error{ErrFormat, ErrUnsupported, ErrEncrypted, ErrBudget, ErrLimit} {
 		if errors.Is(err, wrong) {
 			return false, nil
 		}
 	}
-	return false, err
+	return held, err
+}
+
+// holds says whether the first part of a file in a volume is that part of m.
+func (a *Archive) holds(v Volumes, m *Member, part int) (bool, error) {
+	want := m.Extents[part]
+	vol, err := openVolume(v, want.Volume, newBudget(Limits{Reads: verifyReads}.withDefaults()))
+	if err != nil {
+		return false, err
+	}
+	for at := vol.first; ; {
+		h, err := vol.read(at)
+		if err != nil {
+			return false, err
+		}
+		data := at + h.size
+		if h.kind == fileHeader {
+			got := Extent{Volume: want.Volume, Off: data, Len: h.data}
+			last := part == len(m.Extents)-1
+			return vol.format == a.Format && h.before && h.after == !last && got == want && h.member.Name == m.Name &&
+				h.member.Size == m.Size && h.member.Method == Stored && !h.member.Encrypted, nil
+		}
+		if h.kind != serviceHeader && h.kind != otherHeader || h.data > vol.size-data {
+			return false, nil
+		}
+		at = data + h.data
+	}
 }
 
 // predictedIn returns the member with a predicted part in volume n, and which of its Extents that is, or nil.

@@ -12,8 +12,8 @@ const (
 	minQuick = 4 + 1 + 1 + 1 + 1 + 7
 )
 
-// quickOpen is a quick open record of format 5: copies of headers, at the end of the archive, by the places where they are. It need not have
-// all, and it may lie: a copy is a header like any other, and decoded and checked the same.
+// quickOpen is a quick open record of format 5: copies of headers, at the end of the archive, by the places where they are. It need
+// not have all, and it may lie: a copy is a header like any other, and decoded and checked the same.
 type quickOpen struct {
 	at      int64 // where the record is
 	headers map[int64][]byte
@@ -83,7 +83,7 @@ func parseQuickOpen(b []byte, at int64) *quickOpen {
 		}
 		entry.vint() // flags: none yet
 		back, length := entry.length(), entry.length()
-		if entry.short || back < 1 || back > at || length > int64(len(entry.b)) || length < minHeader5 || length > back {
+		if entry.short || back > at || length > int64(len(entry.b)) || length < minHeader5 || length > back {
 			break
 		}
 		q.headers[at-back] = entry.take(int(length))

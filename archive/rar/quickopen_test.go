@@ -52,6 +52,16 @@ func TestQuickOpenOfLarge(t *testing.T) {
 	compare(t, write(t, rartest.Options{Format: 5, QuickOpen: true, QuickMin: 100_000}, files...), files)
 }
 
+// TestQuickOpenTooLarge has a record that would take most of what listing may cost: the headers are read.
+func TestQuickOpenTooLarge(t *testing.T) {
+	files := manyFiles(60, 100_000)
+	v := write(t, rartest.Options{Format: 5, QuickOpen: true}, files...)
+	a, err := Read(v, Limits{HeaderBytes: 4000})
+	if err != nil || a.Truncated != nil || len(a.Members) != len(files) {
+		t.Errorf("%v, %+v", err, a)
+	}
+}
+
 // TestQuickOpenLies has records that are damaged or lie: what can be seen to be wrong is read from the headers themselves, and nothing
 // of the list points outside.
 func TestQuickOpenLies(t *testing.T) {

@@ -80,6 +80,7 @@ func TestRead(t *testing.T) {
 		"no end":      {VolumeSize: 5000, NoEnd: true},
 		"one, no end": {NoEnd: true},
 		"comment":     {VolumeSize: 5000, Comment: "hello"},
+		"comments":    {VolumeSize: 5000, Comment: "hello", CommentAll: true},
 		"recovery":    {VolumeSize: 5000, Recovery: 700},
 		"in one only": {VolumeSize: 5000, Recovery: 700, RecoveryIn: 3},
 		"program":     {Stub: bytes.Repeat([]byte("MZ Rar!\x1a\x00"), 8<<10), VolumeSize: 100_000},
@@ -401,6 +402,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, format := range []int{4, 5} {
 		one := write(t, rartest.Options{Format: format}, files...)
+		film := write(t, rartest.Options{Format: format, VolumeSize: 1000}, sized("film", 10_000))
 		many := write(t, rartest.Options{Format: format, VolumeSize: 100_000}, files...)
 		for _, c := range []struct {
 			v    Volumes
@@ -418,6 +420,8 @@ func TestLimits(t *testing.T) {
 			{many, Limits{Volumes: 5}, ErrLimit, nil},
 			{many, Limits{Reads: 5}, nil, ErrBudget},
 			{many, Limits{Volumes: len(many)}, nil, nil},
+			{film, Limits{Volumes: len(film)}, nil, nil},
+			{film, Limits{Volumes: len(film) - 1}, ErrLimit, nil},
 		} {
 			a, err := Read(c.v, c.l)
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {

@@ -52,7 +52,9 @@ func TestVolumeName(t *testing.T) {
 }
 
 func TestVolume(t *testing.T) {
-	for _, first := range []string{"x.part1.rar", "a b.PART01.RAR", ".part001.rar", "x.rar", "X.RAR", "x.001", "x.part1.exe", "part1.rar", "x.part1.r.rar"} {
+	for _, first := range []string{
+		"x.part1.rar", "a b.PART01.RAR", ".part001.rar", "x.rar", "X.RAR", "x.001", "x.part1.exe", "part1.rar", "x.part1.r.rar",
+	} {
 		set, n, ok := Volume(first)
 		if n != 0 || !ok {
 			t.Errorf("Volume(%q) = %q, %d, %v, want 0", first, set, n, ok)
@@ -67,7 +69,9 @@ func TestVolume(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "x", "x.exe", "x.part0.rar", "x.part2.exe", "x.000", "x.01", "x.0100", "x.q00", "x.r0", "x.r000", "x.{00", "x.rxx", "x.zip"} {
+	for _, name := range []string{
+		"", "x", "x.exe", "x.part0.rar", "x.part2.exe", "x.000", "x.01", "x.0100", "x.q00", "x.r0", "x.r000", "x.{00", "x.rxx", "x.zip",
+	} {
 		if set, n, ok := Volume(name); ok {
 			t.Errorf("Volume(%q) = %q, %d, want none", name, set, n)
 		}

@@ -131,7 +131,7 @@ func (w *walk) file(v *volume, h *header, data int64) error {
 	switch {
 	case h.before && w.open < 0:
 		if w.archive.Truncated == nil {
-			w.archive.Truncated = fmt.Errorf("%w: %q begins before volume %d, which does not follow the one before", ErrFormat, h.member.Name, v.volume)
+			w.archive.Truncated = fmt.Errorf("%w: what %q of volume %d begins with is missing", ErrFormat, h.member.Name, v.volume)
 		}
 		return nil
 	case !h.before:

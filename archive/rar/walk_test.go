@@ -28,6 +28,7 @@ func TestRefused(t *testing.T) {
 		{"a long signature and nothing", mark5 + strings.Repeat("\x00", 1000), ErrFormat},
 		{"version 1.4", "RE\x7e\x5e" + strings.Repeat("\x00", 100), ErrUnsupported},
 		{"version 8", "Rar!\x1a\x07\x02\x00" + strings.Repeat("\x00", 100), ErrUnsupported},
+		{"version 10", "Rar!\x1a\x07\x04\x00" + strings.Repeat("\x00", 100), ErrUnsupported},
 		{"no version", "Rar!\x1a\x07\x01\x01" + strings.Repeat("\x00", 100), ErrUnsupported},
 		{"no version either", "Rar!\x1a\x07\x05\x00" + strings.Repeat("\x00", 100), ErrFormat},
 		{"no main header", mark4 + string(rartest.Header4(0x7b, 0, nil)), ErrFormat},
@@ -49,7 +50,9 @@ func TestRefused(t *testing.T) {
 
 // TestEmpty has archives without members, and signatures in all places of a block.
 func TestEmpty(t *testing.T) {
-	for _, stub := range []int{0, 1, blockSize - 9, blockSize - 8, blockSize - 7, blockSize - 1, blockSize, 3*blockSize - 5, maxStub - 100, maxStub} {
+	for _, stub := range []int{
+		0, 1, blockSize - 9, blockSize - 8, blockSize - 7, blockSize - 1, blockSize, 3*blockSize - 5, maxStub - 100, maxStub,
+	} {
 		for format, archive := range map[int][]byte{4: archive4(), 5: archive5()} {
 			a, err := Read(plainVolumes{append(bytes.Repeat([]byte("R"), stub), archive...)}, Limits{})
 			if err != nil || a.Format != format || len(a.Members) != 0 || a.Truncated != nil || a.Volumes != 1 || a.Multi {
@@ -242,7 +245,10 @@ func TestCompressed(t *testing.T) {
 		v := write(t, rartest.Options{Format: format, VolumeSize: 5000}, sized("a", 100), z, secret)
 		a := read(t, v)
 		m := &a.Members[1]
-		if m.Plain() || m.Predicted || m.Method != 5 || !m.Solid || m.Dictionary == 0 || len(m.Extents) != 5 || m.Packed != 20_000 || m.Problem != "" {
+		if m.Plain() || m.Predicted || m.Problem != "" || len(m.Extents) != 5 || m.Packed != 20_000 {
+			t.Errorf("format %d: %+v", format, m)
+		}
+		if m.Method != 5 || !m.Solid || m.Dictionary == 0 {
 			t.Errorf("format %d: %+v", format, m)
 		}
 		if m := &a.Members[2]; m.Plain() || !m.Encrypted || m.Problem != "encrypted" {
@@ -251,20 +257,139 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// TestShorterHeader has a last volume with a header that is shorter than the others', so that the sizes don't add up: all are read.
+// TestShorterHeader has a last volume with a header that is shorter than the others', so that the sizes don't add up: the last is read, too.
 func TestShorterHeader(t *testing.T) {
-	film := sized("a", 14_925) // the last part has less than 128 bytes, and its length a byte less
+	film := sized("a", 6*4948+1+80) // the last part has less than 128 bytes, and its length a byte less
 	v := write(t, rartest.Options{Format: 5, VolumeSize: 5000, ShortNumbers: true}, film)
-	a := read(t, v)
-	if m := &a.Members[0]; m.Predicted || m.Extents[3].Off != m.Extents[2].Off-1 || !bytes.Equal(content(t, v, m), data(t, film)) {
-		t.Errorf("%+v", m)
+	c := count(v, blockSize)
+	a := read(t, c)
+	m := &a.Members[0]
+	if !m.Predicted || c.reads != 3 || len(v) != 7 || m.Extents[6].Off != m.Extents[5].Off-1 || !bytes.Equal(content(t, v, m), data(t, film)) {
+		t.Errorf("%d reads: %+v", c.reads, m)
+	}
+}
+
+// TestBareLast has a last volume without an end header, and with data in its place.
+func TestBareLast(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		o := rartest.Options{Format: format, VolumeSize: 5000}
+		full := read(t, write(t, o, sized("a", 30_000)))
+		var size int64
+		for _, e := range full.Members[0].Extents[:6] {
+			size += e.Len
+		}
+		o.BareLast = true
+		for more := range int64(9) {
+			film := sized("a", size+more)
+			v := write(t, o, film)
+			c := count(v, blockSize)
+			m := &read(t, c).Members[0]
+			if !m.Predicted || c.reads != 3 || !bytes.Equal(content(t, v, m), data(t, film)) {
+				t.Errorf("format %d, %d bytes more in %d volumes, %d reads: %+v", format, more, len(v), c.reads, m)
+			}
+		}
+	}
+}
+
+// TestRecovery has records for recovery that are a share of each volume. The last volume has a shorter one, and is read, too.
+func TestRecovery(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		for _, last := range []int64{1, 400, 3000} {
+			film := sized("a", 6*(10_000-700)+last)
+			v := write(t, rartest.Options{Format: format, VolumeSize: 10_000 + 120, Recovery: 700, LastRecovery: 1 + int(last)*7/100}, film)
+			c := count(v, blockSize)
+			m := &read(t, c).Members[0]
+			if !m.Predicted || c.reads != 3 || !bytes.Equal(content(t, v, m), data(t, film)) {
+				t.Errorf("format %d, %d bytes in the last of %d volumes, %d reads: %+v", format, last, len(v), c.reads, m)
+			}
+		}
+	}
+}
+
+// TestEndHeader has something behind the end header, so that it is read: what it says of further volumes counts.
+func TestEndHeader(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		files := []rartest.File{sized("a", 300), sized("b", 300)}
+		v := write(t, rartest.Options{Format: format, VolumeSize: 600}, files...)
+		if len(v) != 2 {
+			t.Fatal(len(v))
+		}
+		junk := make([]byte, 100)
+		set := plainVolumes{append(flat(v, 0), junk...), append(flat(v, 1), junk...)}
+		a := read(t, set)
+		if len(a.Members) != 2 || a.Volumes != 2 || !bytes.Equal(content(t, set, &a.Members[1]), data(t, files[1])) {
+			t.Errorf("format %d: %+v", format, a)
+		}
+		// The last says that it is: what is in a file with the next name is of no interest.
+		if a := read(t, append(set, junk)); a.Volumes != 2 {
+			t.Errorf("format %d: %+v", format, a)
+		}
+		one := write(t, rartest.Options{Format: format, VolumeSize: 2000}, files...)
+		more := plainVolumes{append(bytes.TrimSuffix(flat(one, 0), lastEnd(format)), nextEnd(format)...)}
+		more[0] = append(more[0], junk...)
+		if a, err := Read(more, Limits{}); err != nil || len(a.Members) != 2 || !errors.Is(a.Truncated, fs.ErrNotExist) {
+			t.Errorf("format %d: another volume was promised: %+v, %v", format, a, err)
+		}
+		other := write(t, rartest.Options{Format: 9 - format}, files...)
+		set[1] = flat(other, 0)
+		if a, err := Read(set, Limits{}); err != nil || !errors.Is(a.Truncated, ErrFormat) {
+			t.Errorf("format %d: a volume of the other: %+v, %v", format, a, err)
+		}
+	}
+}
+
+func lastEnd(format int) []byte {
+	if format == 4 {
+		return rartest.Header4(0x7b, 0x4000, nil)
+	}
+	return rartest.Header5(5, 0, []byte{0}, nil, -1, 1)
+}
+
+func nextEnd(format int) []byte {
+	if format == 4 {
+		return rartest.Header4(0x7b, 0x4001, nil)
+	}
+	return rartest.Header5(5, 0, []byte{1}, nil, -1, 1)
+}
+
+// shortVolumes are shorter than Open says.
+type shortVolumes struct{ plainVolumes }
+
+func (s shortVolumes) Open(n int) (io.ReaderAt, int64, error) {
+	r, size, err := s.plainVolumes.Open(n)
+	return r, size + 1000, err
+}
+
+// unopened is Volumes of which one can't be opened.
+type unopened struct {
+	Volumes
+	n int
+}
+
+func (u unopened) Open(n int) (io.ReaderAt, int64, error) {
+	if n == u.n {
+		return nil, 0, errSwarm
+	}
+	return u.Volumes.Open(n)
+}
+
+// TestVolumesErrors has errors that tell nothing about the archive, but of Volumes.
+func TestVolumesErrors(t *testing.T) {
+	v := write(t, rartest.Options{Format: 5, VolumeSize: 1000}, sized("a", 5000))
+	for n := range len(v) + 1 {
+		if a, err := Read(unopened{v, n}, Limits{}); a != nil || !errors.Is(err, errSwarm) {
+			t.Errorf("volume %d of %d can't be opened: %+v, %v", n, len(v), a, err)
+		}
+	}
+	if a, err := Read(shortVolumes{plainVolumes{flat(v, 0)}}, Limits{}); a != nil || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrFormat) {
+		t.Errorf("a volume that ends early: %+v, %v", a, err)
 	}
 }
 
 // TestVerify changes what was predicted by a byte.
 func TestVerify(t *testing.T) {
 	for _, format := range []int{4, 5} {
-		v := write(t, rartest.Options{Format: format, VolumeSize: 1000, Comment: "in the first only"}, sized("a", 5000))
+		v := write(t, rartest.Options{Format: format, VolumeSize: 1000, Comment: "in each", CommentAll: true}, sized("a", 5000))
 		for what, change := range map[string]func(m *Member){
 			"place":           func(m *Member) { m.Extents[3].Off++ },
 			"length":          func(m *Member) { m.Extents[3].Len-- },
@@ -283,7 +408,8 @@ func TestVerify(t *testing.T) {
 		}
 		a := read(t, v)
 		for what, volume := range map[string][]byte{
-			"no archive": make([]byte, 1000), "empty": {}, "no member": archive5(make([]byte, 900)), "encrypted": append([]byte("Rar!\x1a\x07\x01\x00"), rartest.Header5(4, 0, make([]byte, 20), nil, -1, 1)...),
+			"no archive": make([]byte, 1000), "empty": {}, "no member": archive5(make([]byte, 900)),
+			"encrypted": archive5(rartest.Header5(4, 0, make([]byte, 20), nil, -1, 1)),
 		} {
 			if held, err := a.Verify(plainVolumes{nil, nil, nil, volume}, 3); held || err != nil {
 				t.Errorf("format %d: %s: %v, %v", format, what, held, err)

@@ -29,8 +29,8 @@ func Vint(b []byte, x uint64, width int) []byte {
 	}
 }
 
-// Header5 returns a header of format 5, of its type, flags, body, records, and the length of the data in at least width bytes. The flags for
-// records and data are added if they are not nil or negative.
+// Header5 returns a header of format 5, of its type, flags, body, records, and the length of the data in at least width bytes. The
+// flags for records and data are added if they are not nil or negative.
 func Header5(typ, flags uint64, body, extra []byte, data int64, width int) []byte {
 	if extra != nil {
 		flags |= 0x01

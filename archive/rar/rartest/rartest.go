@@ -42,9 +42,13 @@ type Options struct {
 	VolumeSize int64  // in bytes; 0 for one volume
 	Stub       []byte // in front of the first volume
 	Comment    string
+	CommentAll bool // the comment is in each volume
 	Recovery   int  // length of a record for recovery in each volume, of nonsense
 	RecoveryIn int  // the only volume to have it, if not 0
-	NoEnd      bool // no end headers, as before version 3.0
+	// LastRecovery is the length of that of the last volume, if not 0; not more than the others'.
+	LastRecovery int
+	NoEnd        bool // no end headers, as before version 3.0
+	BareLast     bool // no end header in the last volume alone: data may have its room
 	// ShortNumbers writes the length of a part in as few bytes as it takes, so that the last volume's header may be shorter.
 	ShortNumbers bool
 	// QuickOpen adds a quick open record with the headers of members of at least QuickMin bytes. In format 5, in one volume.
@@ -155,59 +159,80 @@ type format interface {
 
 // Write writes an archive.
 func Write(o Options, files ...File) (Volumes, error) {
-	var w format = &writer5{o: o}
+	w := &writer{o: o, format: &writer5{o: o}}
 	if o.Format == 4 {
-		w = &writer4{o: o}
+		w.format = &writer4{o: o}
 	}
-	v := &Volume{}
-	v.bytes(o.Stub)
-	w.begin(v, 0)
-	if o.Comment != "" {
-		header, data := w.comment()
-		v.bytes(append(header, data...))
-	}
-	volumes := Volumes{v}
-	finish := func(more bool) {
-		w.finish(v)
-		if o.hasRecovery(len(volumes) - 1) {
-			header, data := w.recovery(o.Recovery)
-			v.bytes(append(header, data...))
-		}
-		if !o.NoEnd {
-			v.bytes(w.end(more))
-		}
-	}
-	next := func() {
-		finish(true)
-		v = &Volume{}
-		volumes = append(volumes, v)
-		w.begin(v, len(volumes)-1)
-	}
+	w.begin()
 	for i := range files {
-		f := &files[i]
-		for off := int64(0); ; {
-			n, ok := o.fit(w, f, off, len(volumes)-1, v.size)
-			if !ok {
-				if v.size < o.VolumeSize/4 {
-					return nil, ErrNoRoom
-				}
-				next()
-				continue
-			}
-			header := w.file(f, off, n)
-			w.added(f, header, v.size)
-			v.bytes(header)
+		if err := w.write(&files[i]); err != nil {
+			return nil, err
+		}
+	}
+	w.end(false)
+	return w.volumes, nil
+}
+
+// writer is a set being written.
+type writer struct {
+	o       Options
+	format  format
+	volumes Volumes
+	v       *Volume // the last of them
+}
+
+// begin begins a volume.
+func (w *writer) begin() {
+	number := len(w.volumes)
+	w.v = &Volume{}
+	w.volumes = append(w.volumes, w.v)
+	if number == 0 {
+		w.v.bytes(w.o.Stub)
+	}
+	w.format.begin(w.v, number)
+	if w.o.Comment != "" && (number == 0 || w.o.CommentAll) {
+		header, data := w.format.comment()
+		w.v.bytes(append(header, data...))
+	}
+}
+
+// end ends a volume.
+func (w *writer) end(more bool) {
+	w.format.finish(w.v)
+	if w.o.hasRecovery(len(w.volumes) - 1) {
+		n := w.o.Recovery
+		if !more && w.o.LastRecovery > 0 {
+			n = w.o.LastRecovery
+		}
+		header, data := w.format.recovery(n)
+		w.v.bytes(append(header, data...))
+	}
+	if !w.o.NoEnd && (more || !w.o.BareLast) {
+		w.v.bytes(w.format.end(more))
+	}
+}
+
+// write writes a file, in as many volumes as it takes.
+func (w *writer) write(f *File) error {
+	for off := int64(0); ; {
+		n, ok := w.o.fit(w.format, f, off, len(w.volumes)-1, w.v.size)
+		switch {
+		case ok:
+			header := w.format.file(f, off, n)
+			w.format.added(f, header, w.v.size)
+			w.v.bytes(header)
 			if f.Data != nil {
-				v.add(f.Data, off, n)
+				w.v.add(f.Data, off, n)
 			}
 			if off += n; off >= f.Size {
-				break
+				return nil
 			}
-			next()
+		case w.v.size < w.o.VolumeSize/4:
+			return ErrNoRoom
 		}
+		w.end(true)
+		w.begin()
 	}
-	finish(false)
-	return volumes, nil
 }
 
 func (o Options) hasRecovery(volume int) bool {
@@ -227,6 +252,9 @@ func (o Options) fit(w format, f *File, off int64, volume int, size int64) (n in
 	if o.hasRecovery(volume) {
 		header, data := w.recovery(o.Recovery)
 		room -= int64(len(header) + len(data))
+	}
+	if o.BareLast && left <= o.VolumeSize-size-int64(len(w.file(f, off, left))) {
+		return left, true
 	}
 	// A part less long may make a shorter header: so twice.
 	n = left
