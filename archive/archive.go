@@ -84,7 +84,7 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
 		}
-		if err != nil && refuses(err) {
+		if err != nil && Refuses(err) {
 			a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
 			a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
 		}

@@ -237,12 +237,12 @@ func TestRefused(t *testing.T) {
 		t.Errorf("while no peer has it: %v", err)
 	}
 	bad.fails.Store(false)
-	if _, err := a.Members(t.Context()); !refuses(err) || a.Refused() == nil {
+	if _, err := a.Members(t.Context()); !Refuses(err) || a.Refused() == nil {
 		t.Errorf("what is no archive: %v", err)
 	}
 	again := newStore(t, dir).Archive("t/1", "x.zip", bad, nil)
 	reads := bad.reads.Load()
-	if _, err := again.Members(t.Context()); !refuses(err) || bad.reads.Load() != reads {
+	if _, err := again.Members(t.Context()); !Refuses(err) || bad.reads.Load() != reads {
 		t.Errorf("after a restart: %v, by %d more reads", err, bad.reads.Load()-reads)
 	}
 }

@@ -22,8 +22,8 @@ var (
 	ErrClosed = errors.New("archives are closed")
 )
 
-// refuses says whether an error is one of the archive itself, which will come again; others are of reading it.
-func refuses(err error) bool {
+// Refuses says whether an error is one of the archive itself, which will come again; others are of reading it.
+func Refuses(err error) bool {
 	for _, of := range []error{
 		ErrFormat, ErrUnsupported, ErrLimit,
 		zip.ErrFormat, zip.ErrUnsupported, zip.ErrLimit,

@@ -63,3 +63,6 @@ func kindOf(name string) kind {
 		return noArchive
 	}
 }
+
+// IsArchive says whether a file with the name may be shown as a folder.
+func IsArchive(name string) bool { return kindOf(name) != noArchive }

@@ -133,7 +133,7 @@ func (f *flight[T]) begin(ctx context.Context, tasks *sync.WaitGroup, find func(
 		switch {
 		case err == nil && !f.done:
 			f.value, f.done = value, true
-		case refuses(err):
+		case Refuses(err):
 			f.refused = err
 		}
 		close(a.ended)

@@ -75,7 +75,7 @@ func New(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of archives: %w", err)
 	}
-	o.Spool.Permanent = refuses
+	o.Spool.Permanent = Refuses
 	sp, err := spool.New(o.Spool)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (a *Archive) indexZip(ctx context.Context) ([]byte, error) {
 			continue
 		}
 		f, err := a.openZip(ctx, z, i)
-		if err != nil && !refuses(err) {
+		if err != nil && !Refuses(err) {
 			return nil, err
 		}
 		if err != nil {
@@ -48,7 +48,7 @@ func (a *Archive) indexZip(ctx context.Context) ([]byte, error) {
 		}
 		b := make([]byte, e.Size)
 		if n, err := f.ReadAt(ctx, b, 0); n < len(b) {
-			if !refuses(err) && !errors.Is(err, io.EOF) {
+			if !Refuses(err) && !errors.Is(err, io.EOF) {
 				return nil, fmt.Errorf("read the symbolic link %.80q: %w", e.Name, err)
 			}
 			continue

@@ -5,20 +5,41 @@ import (
 	"log/slog"
 	"time"
 
+	"shoal/archive"
 	"shoal/torrents"
 	"shoal/tree"
 )
 
 // namespace shows the library in the tree.
 type namespace struct {
-	tree *tree.Tree
-	log  *slog.Logger
+	tree     *tree.Tree
+	archives *archives
+	log      *slog.Logger
+}
+
+// ways are how routes show archives.
+var ways = map[torrents.Archives]tree.Archives{
+	torrents.ArchivesOff:    tree.ArchivesOff,
+	torrents.ArchivesFolder: tree.ArchivesFolder,
+	torrents.ArchivesBoth:   tree.ArchivesBoth,
+}
+
+// numbers are torrents.Numbers as the tree has them.
+type numbers struct{ torrents.Numbers }
+
+func (n numbers) Take(place string, want int) ([]tree.Run, error) {
+	runs, err := n.Numbers.Take(place, want)
+	list := make([]tree.Run, len(runs))
+	for i, r := range runs {
+		list[i] = tree.Run{First: r.First, N: r.N}
+	}
+	return list, err
 }
 
 var _ torrents.Watcher = namespace{}
 
 func (n namespace) PutRoute(r torrents.Route) {
-	if err := n.tree.PutRoute(tree.Route{ID: tree.RouteID(r.ID), Name: r.Name}, r.Changed); err != nil {
+	if err := n.tree.PutRoute(tree.Route{ID: tree.RouteID(r.ID), Name: r.Name, Archives: ways[r.Archives]}, r.Changed); err != nil {
 		n.log.Error("a route cannot be shown", "name", r.Name, "err", err)
 	}
 }
@@ -26,7 +47,7 @@ func (n namespace) PutRoute(r torrents.Route) {
 func (n namespace) RemoveRoute(id uint64) { n.tree.RemoveRoute(tree.RouteID(id), time.Now()) }
 
 func (n namespace) PutTorrent(s torrents.Shown) {
-	err := n.tree.PutTorrent(tree.Torrent{
+	t := tree.Torrent{
 		Infohash: tree.Infohash(s.Infohash),
 		Route:    tree.RouteID(s.Route),
 		Name:     s.Name,
@@ -35,9 +56,22 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 		ModTime:  s.ModTime,
 		FirstID:  s.FirstID,
 		Cached:   s.Cached,
-		Files:    func() ([]tree.File, error) { return inside(s.Load) },
-	}, s.Changed)
-	if err != nil {
+		Files:    func() ([]tree.File, error) { return n.inside(&s) },
+
+		ArchiveIDs: s.ArchiveIDs,
+		Numbers:    numbers{s.Numbers},
+	}
+	if s.IsFile {
+		// The name that the metainfo has, not one that the user gave it: that would make another archive of it.
+		t.Archive = n.archives.shown(s.Infohash, s.Name, 0, func() (archive.File, archive.Folder, error) {
+			files, err := s.Load()
+			if err != nil {
+				return nil, nil, err
+			}
+			return torrentFile{&files[0]}, siblings{}, nil
+		})
+	}
+	if err := n.tree.PutTorrent(t, s.Changed); err != nil {
 		n.log.Error("a torrent cannot be shown", "torrent", s.Infohash, "err", err)
 	}
 }
@@ -46,8 +80,9 @@ func (n namespace) RemoveTorrent(ih torrents.Infohash, at time.Time) {
 	n.tree.RemoveTorrent(tree.Infohash(ih), at)
 }
 
-func inside(load func() ([]torrents.File, error)) ([]tree.File, error) {
-	list, err := load()
+// inside lists the files of a torrent.
+func (n namespace) inside(s *torrents.Shown) ([]tree.File, error) {
+	list, err := s.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +90,11 @@ func inside(load func() ([]torrents.File, error)) ([]tree.File, error) {
 	for i := range list {
 		f := &list[i]
 		files[i] = tree.File{Path: f.Path, Size: f.Size, Index: f.Index, Content: fileContent{f}}
+		if last := len(f.Path) - 1; last >= 0 {
+			files[i].Archive = n.archives.shown(s.Infohash, f.Path[last], f.Index, func() (archive.File, archive.Folder, error) {
+				return torrentFile{f}, siblings{list, f.Path[:last]}, nil
+			})
+		}
 	}
 	return files, nil
 }

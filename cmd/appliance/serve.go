@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/admin"
+	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -54,16 +55,20 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	defer runtime.GOMAXPROCS(processors)
 	names := tree.New(time.Now())
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
-	library, err := torrents.Open(libraryOptions(cfg, names, log))
+	var inside archives
+	library, err := torrents.Open(libraryOptions(cfg, namespace{names, &inside, log}, log))
 	if err != nil {
 		return explainOpen(cfg, err)
 	}
-	err = serveLibrary(ctx, cfg, names, library, log)
+	err = inside.open(cfg, archive.Options{Logger: log})
+	if err == nil {
+		err = serveLibrary(ctx, cfg, names, library, log)
+	}
 	log.Info("stopping")
-	return errors.Join(err, library.Close())
+	return errors.Join(err, inside.close(), library.Close())
 }
 
-func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Options {
+func libraryOptions(cfg *Config, watcher torrents.Watcher, log *slog.Logger) torrents.Options {
 	announceIPs, _ := parseAnnounceIPs(cfg.BTAnnounceIP) // checked with the rest
 	return torrents.Options{
 		DataDir:    cfg.DataDir,
@@ -92,7 +97,7 @@ func libraryOptions(cfg *Config, names *tree.Tree, log *slog.Logger) torrents.Op
 			Encryption:    cfg.BTEncryption,
 			AnnounceIPs:   announceIPs,
 		},
-		Watcher: namespace{names, log},
+		Watcher: watcher,
 		Logger:  log,
 	}
 }
