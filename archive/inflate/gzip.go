@@ -30,7 +30,7 @@ var gzipMagic = []byte{0x1f, 0x8b}
 // readHeader reads the header of a gzip member, or notices that there is none.
 func (d *decoder) readHeader() error {
 	begin, err := d.buffer.Peek(len(gzipMagic))
-	if err != nil && err != io.EOF { //nolint:errorlint // the end, and nothing that wraps it
+	if err != nil && err != io.EOF { // not one that wraps it
 		return err
 	}
 	if !bytes.Equal(begin, gzipMagic) {
