@@ -57,6 +57,7 @@ type decoder struct {
 	checks   bool                         // the checksum is of all the member
 	checksum uint32
 	begun    int64 // where the member began
+	wrong    error // what a checksum says
 }
 
 // decoderPool has decoders of random reads.
@@ -136,8 +137,8 @@ func (d *decoder) Read(p []byte) (n int, err error) {
 // fetch has enough compressed bytes there for one step.
 func (d *decoder) fetch() error {
 	if d.buffer.Buffered() < ahead && d.feed.at < d.feed.stop {
-		if _, err := d.buffer.Peek(ahead); err != nil && d.feed.err != nil {
-			err, d.feed.err = d.feed.err, nil
+		if _, err := d.buffer.Peek(ahead); d.feed.err != nil { // the others are met again, where they matter
+			d.feed.err = nil
 			return err
 		}
 	}
@@ -159,7 +160,11 @@ func (d *decoder) explain(err error) error {
 }
 
 func (d *decoder) took(p []byte) {
+	if len(p) == 0 {
+		return
+	}
 	d.out += int64(len(p))
+	d.feed.silent = 0
 	if d.checks {
 		d.checksum = crc32.Update(d.checksum, crc32.IEEETable, p)
 	}

@@ -151,7 +151,7 @@ func resume(t *testing.T, r *Reader, plain []byte, points []point) {
 func TestEveryCheckpointOfGeneratedData(t *testing.T) {
 	seeds := uint64(300)
 	if testing.Short() {
-		seeds = 40
+		seeds = 15
 	}
 	total, bitOffsets := 0, [8]int{}
 	for seed := range seeds {

@@ -6,6 +6,9 @@ import (
 	"io"
 )
 
+// maxSilent is how many compressed bytes in a row may make no content: empty blocks, which cost time, and nobody writes so many.
+const maxSilent = 1 << 20
+
 // feed reads the compressed data from an offset on, for one decode. Its goroutine gives its turn back while the Source waits.
 type feed struct {
 	ctx    context.Context // of the decode that goes on now
@@ -14,6 +17,7 @@ type feed struct {
 	stop   int64 // offset of the first byte that is not wanted
 	turn   *turn
 	err    error // what went wrong last, other than that nothing is left
+	silent int64 // bytes that were read since content came of some
 }
 
 // Read is that of io.Reader.
@@ -21,8 +25,12 @@ func (f *feed) Read(p []byte) (int, error) {
 	if f.at >= f.stop {
 		return 0, io.EOF
 	}
+	if f.silent > maxSilent {
+		return 0, fmt.Errorf("%w: no content comes of %d bytes before byte %d", ErrFormat, f.silent, f.at)
+	}
 	n, err := f.read(p[:min(int64(len(p)), f.stop-f.at)])
 	f.at += int64(n)
+	f.silent += int64(n)
 	if n > 0 {
 		return n, nil
 	}

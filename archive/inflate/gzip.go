@@ -30,7 +30,7 @@ var gzipMagic = []byte{0x1f, 0x8b}
 // readHeader reads the header of a gzip member, or notices that there is none.
 func (d *decoder) readHeader() error {
 	begin, err := d.buffer.Peek(len(gzipMagic))
-	if d.feed.err != nil {
+	if err != nil && err != io.EOF { // not one that wraps it
 		return err
 	}
 	if !bytes.Equal(begin, gzipMagic) {
@@ -102,7 +102,8 @@ func (d *decoder) skipText() error {
 	return damaged(d.out, fmt.Sprintf("a name in a gzip header is longer than %d bytes", maxTextLength))
 }
 
-// readTrailer reads what follows DEFLATE data, and checks it if all of that was decoded just now.
+// readTrailer reads what follows DEFLATE data, and checks it if all of that was decoded just now. A wrong checksum is noted, and spoils
+// nothing: whether it is noticed depends on where decoding began, and what can be read must not.
 func (d *decoder) readTrailer() error {
 	if d.format == Raw {
 		d.state = atEnd
@@ -114,7 +115,7 @@ func (d *decoder) readTrailer() error {
 	}
 	sum, size := binary.LittleEndian.Uint32(trailer[:4]), binary.LittleEndian.Uint32(trailer[4:])
 	if d.checks && (sum != d.checksum || size != uint32(d.out-d.begun)) {
-		return damaged(d.out, "the checksum of the gzip member that ends there is wrong")
+		d.wrong = damaged(d.out, "the checksum of the gzip member that ends there is wrong")
 	}
 	d.checks = false
 	d.members++

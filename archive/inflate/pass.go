@@ -222,14 +222,16 @@ func (f *frontier) checkEnd() error {
 func (f *frontier) finish(err error) {
 	r, s := f.reader, f.segment
 	s.trim()
-	r.cache.keep(s)
+	if s.length > 0 {
+		r.cache.keep(s)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cut = s.end()
 	if errors.Is(err, ErrFormat) {
 		r.damage = err
 	} else {
-		r.isWhole = true
+		r.isWhole, r.wrong = true, f.decoder.wrong
 	}
 	s.release()
 	for w := range r.waiting {

@@ -34,6 +34,7 @@ type Reader struct {
 	cut      int64   // what is before was decoded once, and is in segments
 	isWhole  bool    // nothing is behind cut
 	damage   error   // what is wrong with the data behind cut
+	wrong    error   // what is wrong with a checksum
 	charged  int64   // bytes that the checkpoints take
 	flights  map[int64]*flight
 	tail     *decoder // stands behind a segment without a checkpoint at its end
@@ -124,10 +125,14 @@ func (r *Reader) length() (size int64, known bool) {
 	return 0, false
 }
 
-// Damage returns what is wrong with the data, an ErrFormat, if that is known. What is before can be read.
+// Damage returns what is wrong with the data, an ErrFormat, if that is known. What is before can be read; after a wrong checksum of a
+// gzip member, everything.
 func (r *Reader) Damage() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.damage == nil {
+		return r.wrong
+	}
 	return r.damage
 }
 
