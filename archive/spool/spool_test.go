@@ -302,6 +302,21 @@ func TestPlace(t *testing.T) {
 	check(t, m2, b, 0, len(b))
 }
 
+// TestPausedPlace takes the only place from a decoder that has nothing to do, long before it would end by itself.
+func TestPausedPlace(t *testing.T) {
+	b := content(4, 1<<20)
+	first := &codec{b: b}
+	s := open(t, Options{Workers: 1, Ahead: 1, Idle: time.Hour})
+	m1, m2 := member(t, s, "first", len(b), first), member(t, s, "second", len(b), &codec{b: b})
+	for off := 0; off < len(b)-1000; off += len(b) / 4 {
+		check(t, m1, b, off, 100)
+		check(t, m2, b, off, 100)
+	}
+	if n := first.opened.Load(); n < 2 { // what is ahead may be enough for some
+		t.Errorf("opened %d times", n)
+	}
+}
+
 // TestWrongSize remembers that a member has another size than claimed, and never shows its end.
 func TestWrongSize(t *testing.T) {
 	b := content(5, 400_000)
