@@ -277,6 +277,27 @@ func TestIdle(t *testing.T) {
 	check(t, m, b, 0, len(b))
 }
 
+// TestLeft decodes on for a reader that gave up and may come again, and no longer than that.
+func TestLeft(t *testing.T) {
+	b := content(3, 2<<20)
+	c := &codec{b: b, gate: make(chan int)}
+	s := open(t, Options{Idle: 50 * time.Millisecond})
+	m := member(t, s, "a", len(b), c)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.ReadAt(ctx, make([]byte, 1), 2<<20-1); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled read: %v", err)
+	}
+	c.gate <- chunk
+	eventually(t, "what came after the reader left is not kept", func() bool { return m.Ready(0, chunk) })
+	time.Sleep(60 * time.Millisecond)
+	select {
+	case c.gate <- chunk:
+	case <-t.Context().Done():
+	}
+	eventually(t, "the decoder stays", func() bool { return c.active.Load() == 0 })
+}
+
 // TestPlace takes the only place from a decoder whose source hangs and whose readers have left, and no sooner.
 func TestPlace(t *testing.T) {
 	b := content(4, 1<<20)
