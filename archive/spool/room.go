@@ -167,8 +167,8 @@ func (s *Spool) give(n int64) {
 	}
 }
 
-// Free evicts members that nobody reads and that are not being decoded, the one that was used least lately first, until n bytes are free, and
-// returns how many are.
+// Free evicts members that nobody reads and that are not being decoded, the one that was used least lately first, until n bytes are
+// free, and returns how many are.
 func (s *Spool) Free(n int64) int64 {
 	freed := int64(0)
 	for freed < n {

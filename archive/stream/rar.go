@@ -17,10 +17,10 @@ type RARVolume struct {
 	Size int64 // in bytes
 }
 
-// OpenRAR starts decoding the member of an ordinal among the files and folders of a RAR archive (4 or 5), in the order of their headers. The first
-// volume comes first. Everything before it in a solid archive is decoded, and its headers are read, on the way: that may be long.
-// The size that is known of the member has to agree, or the archive is ErrFormat, as is one that has fewer members. See Open for
-// the other errors.
+// OpenRAR starts decoding the member of an ordinal among the files and folders of a RAR archive (4 or 5), in the order of their
+// headers. The first volume comes first. Everything before it in a solid archive is decoded, and its headers are read, on the
+// way: that may be long. The size that is known of the member has to agree, or the archive is ErrFormat, as is one that has
+// fewer members. See Open for the other errors.
 func OpenRAR(volumes []RARVolume, ordinal int, size int64) (io.ReadCloser, error) {
 	if len(volumes) == 0 {
 		return nil, fmt.Errorf("rar: %w: no volumes", ErrFormat)

@@ -132,6 +132,19 @@ func TestXZBlockDamaged(t *testing.T) {
 	}
 }
 
+// TestXZVLI refuses numbers with more bytes than needed (section 1.2), or more bits than there are.
+func TestXZVLI(t *testing.T) {
+	tests := map[string]bool{
+		"\x00": true, "\x7f": true, "\x80\x01": true, "\x80\x00": false, "\x81\x80\x00": false, "\x80": false, "": false,
+		"\xff\xff\xff\xff\xff\xff\xff\xff\x7f": true, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01": false,
+	}
+	for in, want := range tests {
+		if n, _, ok := vli([]byte(in)); ok != want || n < 0 {
+			t.Errorf("%x: %d, %v", in, n, ok)
+		}
+	}
+}
+
 func FuzzXZIndex(f *testing.F) {
 	b := text(1000)
 	f.Add(xzOf(b, 100))

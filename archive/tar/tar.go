@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 )
 
@@ -82,26 +83,26 @@ type Options struct {
 	Depth      int   // components of a name, default 32
 }
 
-func orDefault[T int | int64](n *T, d T) {
+func orDefault[T int | int64](n *T, d, unlimited T) {
 	switch {
 	case *n == 0:
 		*n = d
 	case *n < 0:
-		*n = T(uint64(1)<<62 - 1)
+		*n = unlimited
 	}
 }
 
 func (o *Options) fill() {
-	orDefault(&o.Fetch, 64<<20)
-	orDefault(&o.Pieces, 32)
-	orDefault(&o.Entries, 200_000)
-	orDefault(&o.NameBytes, 64<<20)
-	orDefault(&o.MemberSize, 1<<40)
-	orDefault(&o.Component, 255)
-	orDefault(&o.Path, 1024)
-	orDefault(&o.Depth, 32)
+	orDefault(&o.Fetch, 64<<20, math.MaxInt64)
+	orDefault(&o.NameBytes, 64<<20, math.MaxInt64)
+	orDefault(&o.MemberSize, 1<<40, math.MaxInt64)
+	orDefault(&o.Pieces, 32, math.MaxInt)
+	orDefault(&o.Entries, 200_000, math.MaxInt)
+	orDefault(&o.Component, 255, math.MaxInt)
+	orDefault(&o.Path, 1024, math.MaxInt)
+	orDefault(&o.Depth, 32, math.MaxInt)
 	if o.PieceLength <= 0 {
-		o.PieceLength, o.PieceOffset, o.Pieces = 0, 0, 1<<62
+		o.PieceLength, o.PieceOffset, o.Pieces = 0, 0, math.MaxInt
 	}
 	o.PieceOffset = max(o.PieceOffset, 0)
 }

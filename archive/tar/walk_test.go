@@ -263,20 +263,13 @@ func TestMembers(t *testing.T) {
 func TestSparseRealSize(t *testing.T) {
 	const size = 10 << 30
 	records := ""
-	for _, r := range []string{"size=10737418240", "GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=big", "GNU.sparse.realsize=10737418240"} {
-		records += fmt.Sprintf("%d %s\n", len(r)+4, r)
+	for _, r := range []string{
+		"size=10737418240", "GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=big", "GNU.sparse.realsize=10737418240",
+	} {
+		records += record(r)
 	}
-	header := func(name string, kind byte, size int) []byte {
-		var b block
-		copy(b[:], name)
-		copy(b[124:], fmt.Sprintf("%011o", size))
-		b[156] = kind
-		copy(b[257:], "ustar\x0000")
-		return b[:]
-	}
-	padded := func(s string) []byte { return append([]byte(s), make([]byte, blockSize-len(s))...) }
-	b := slices.Concat(header("x", 'x', len(records)), padded(records), header("stored", '0', blockSize+3),
-		padded("1\n4096\n3\n"), padded("foo"), header("next", '0', 0))
+	b := slices.Concat(extended(records), rawHeader("stored", typeFile, blockSize+3), rawBlocks("1\n4096\n3\n"), rawBlocks("foo"),
+		rawHeader("next", typeFile, 0))
 	signHeaders(b)
 	x := mustWalk(t, b, Options{})
 	if len(x.Members) != 2 || x.Damage != "" || x.Members[0].Name != "big" || x.Members[0].Size != size {

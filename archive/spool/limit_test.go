@@ -1,0 +1,179 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// room lets a number of bytes be taken.
+type room struct {
+	mu         sync.Mutex
+	free       int64
+	took, gave int64
+}
+
+var errRoom = errors.New("others have it")
+
+func (r *room) Take(n int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n > r.free {
+		return errRoom
+	}
+	r.free -= n
+	r.took += n
+	return nil
+}
+
+func (r *room) Give(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free += n
+	r.gave += n
+}
+
+// TestLimit evicts whole members, the one that was read least lately, and says why there is no room.
+func TestLimit(t *testing.T) {
+	const size = 100_000
+	const whole = size + trailerSize // an int64
+	limit := 3 * whole
+	r := &room{free: 3 * whole}
+	s := open(t, Options{Limit: func() int64 { return limit }, Room: r})
+	var members []*Member
+	var codecs []*codec
+	b := content(7, size)
+	for i := range 4 {
+		codecs = append(codecs, &codec{b: b})
+		members = append(members, member(t, s, fmt.Sprint(i), size, codecs[i]))
+	}
+	for _, i := range []int{0, 1, 2, 0, 3} { // evicts 1
+		check(t, members[i], b, 0, size)
+	}
+	idle := func() bool {
+		n := int32(0)
+		for _, c := range codecs {
+			n += c.active.Load()
+		}
+		return n == 0
+	}
+	eventually(t, "decoders go on", idle)
+	for i, want := range []bool{true, false, true, true} {
+		if members[i].Ready(0, size) != want {
+			t.Errorf("member %d: there %v, want %v", i, !want, want)
+		}
+	}
+	if done, part := files(t, s.o.Dir); done != 3 || part != 0 || s.Used() != 3*whole || r.free != 0 {
+		t.Errorf("%d + %d files, %d used, %d free", done, part, s.Used(), r.free)
+	}
+	check(t, members[1], b, 0, size) // evicts 2
+	if n := codecs[1].opened.Load(); n != 2 {
+		t.Errorf("decoded %d times", n)
+	}
+	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1) == whole })
+	if members[0].Ready(0, 1) || !members[1].Ready(0, size) {
+		t.Error("another was freed than the one that was read least lately")
+	}
+	limit = whole - 1
+	_, err := members[0].ReadAt(t.Context(), make([]byte, 1), 0)
+	if !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), fmt.Sprint(limit)) {
+		t.Errorf("larger than the limit: %v", err)
+	}
+	limit = 10 * whole
+	r.mu.Lock()
+	r.free -= whole // taken by others
+	r.mu.Unlock()
+	check(t, members[2], b, 0, size)
+	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1<<40) > 0 })
+	r.mu.Lock()
+	left := r.free
+	r.free = 0
+	r.mu.Unlock()
+	if left != 2*whole || s.Used() != 0 || r.took != r.gave {
+		t.Errorf("%d left, %d used, took %d, gave %d", left, s.Used(), r.took, r.gave)
+	}
+	if _, err := members[0].ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) || !errors.Is(err, errRoom) {
+		t.Errorf("no room elsewhere: %v", err)
+	}
+}
+
+// TestReadIsKept does not evict what somebody reads, though the reader waits.
+func TestReadIsKept(t *testing.T) {
+	const size = 100_000
+	b := content(8, size)
+	s := open(t, Options{Limit: func() int64 { return size + trailerSize }, Workers: 2})
+	slow := &codec{b: b, gate: make(chan int)}
+	m1, m2 := member(t, s, "slow", size, slow), member(t, s, "other", size, &codec{b: b})
+	var wg sync.WaitGroup
+	wg.Go(func() { check(t, m1, b, 0, size) })
+	eventually(t, "the source isn't asked", func() bool { return slow.active.Load() == 1 })
+	if _, err := m2.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("got %v", err)
+	}
+	slow.gate <- size
+	slow.gate <- 1 // its end
+	wg.Wait()
+	check(t, m2, b, 0, size)
+}
+
+// TestRestart finds what was finished, and only that.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := content(9, 300_000)
+	s := open(t, Options{Dir: dir, Ahead: 1})
+	for i, n := range []int{len(b), 1000, len(b), len(b), len(b)} {
+		c := &codec{b: b}
+		check(t, member(t, s, fmt.Sprint(i), len(b), c), b, 0, n)
+		eventually(t, "not finished", func() bool { d, _ := files(t, dir); return n < len(b) || d > 0 && c.active.Load() == 0 })
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if done, part := files(t, dir); done != 4 || part != 0 {
+		t.Fatalf("%d + %d files after closing", done, part)
+	}
+	// A crash leaves a part; another file loses its end, and one is of another name.
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"+doneSuffix))
+	hash := strings.Repeat("ab", hashDigits/2)
+	foreign := filepath.Join(dir, "readme")
+	other, err := os.ReadFile(paths[1])
+	err = errors.Join(err, os.Truncate(paths[0], int64(len(b))), os.WriteFile(filepath.Join(dir, hash+"-1.done"), other, 0o600),
+		os.WriteFile(filepath.Join(dir, hash+"-2.part"), b, 0o600), os.WriteFile(foreign, nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &room{free: 2*int64(len(b)) + 2*trailerSize}
+	s = open(t, Options{Dir: dir, Room: r})
+	if done, part := files(t, dir); done != 2 || part != 0 || s.Used() != 2*(int64(len(b))+trailerSize) || r.free != 0 {
+		t.Errorf("%d + %d files, %d used, %d free", done, part, s.Used(), r.free)
+	}
+	if _, err := os.Stat(foreign); err != nil {
+		t.Errorf("a file of others: %v", err)
+	}
+	kept := 0
+	for i := range 5 {
+		c := &codec{b: b}
+		m := member(t, s, fmt.Sprint(i), len(b), c)
+		if m.Ready(0, int64(len(b))) {
+			kept++
+			check(t, m, b, 0, len(b))
+			if c.opened.Load() != 0 {
+				t.Error("decoded again")
+			}
+		}
+	}
+	if kept != 2 {
+		t.Errorf("%d members are there", kept)
+	}
+	// Somebody removes a file: it is decoded again.
+	for _, path := range paths {
+		if err := remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, member(t, s, "3", len(b), &codec{b: b}), b, 7, 100)
+}
