@@ -113,6 +113,8 @@ func (a *Archive) index(ctx context.Context) ([]byte, error) {
 	switch a.kind {
 	case zipFile:
 		return a.indexZip(ctx)
+	case tarFile:
+		return a.indexTar(ctx)
 	default:
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}
@@ -123,6 +125,8 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 	switch a.kind {
 	case zipFile:
 		return a.zipMembers(saved)
+	case tarFile:
+		return a.tarMembers(saved)
 	default:
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	stdtar "archive/tar"
 	stdzip "archive/zip"
 	"bytes"
 	"context"
@@ -294,5 +295,57 @@ func TestFlight(t *testing.T) {
 	}
 	if got, err := f.do(t.Context(), &tasks, find); got != 7 || err != nil {
 		t.Errorf("once it was found it is %d, %v", got, err)
+	}
+}
+
+func TestTar(t *testing.T) {
+	var b bytes.Buffer
+	w := stdtar.NewWriter(&b)
+	content := map[string][]byte{"a/film.mkv": text(1, 3<<20+7), "a/empty": {}, "run": text(2, 100)}
+	put := func(h stdtar.Header, data []byte) {
+		h.Size, h.ModTime = int64(len(data)), time.Date(2020, 1, 2, 3, 4, 6, 0, time.UTC)
+		err := w.WriteHeader(&h)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(stdtar.Header{Name: "a/film.mkv", Mode: 0o644}, content["a/film.mkv"])
+	put(stdtar.Header{Name: "./a/empty", Mode: 0o644}, nil)
+	put(stdtar.Header{Name: "run", Mode: 0o755}, content["run"])
+	put(stdtar.Header{Name: "same", Typeflag: stdtar.TypeLink, Linkname: "run"}, nil)
+	put(stdtar.Header{Name: "a/link", Typeflag: stdtar.TypeSymlink, Linkname: "../run"}, nil)
+	put(stdtar.Header{Name: "a/out", Typeflag: stdtar.TypeSymlink, Linkname: "../../etc"}, nil)
+	put(stdtar.Header{Name: "dev", Typeflag: stdtar.TypeChar}, nil)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content["same"] = content["run"]
+	dir := t.TempDir()
+	for range 2 { // the second time from what is kept
+		s := newStore(t, dir)
+		count := 0
+		walk(t, s.Archive("t/2", "x.tar", &memory{data: b.Bytes()}, nil), "", func(path string, m Member) {
+			count++
+			switch want, isFile := content[path]; {
+			case path == "a/link":
+				if m.Link != "../run" {
+					t.Errorf("the link says %q", m.Link)
+				}
+			case path == "a":
+			case !isFile:
+				t.Errorf("there is %q", path)
+			default:
+				got, err := io.ReadAll(io.NewSectionReader(readerAt(t.Context(), m.File), 0, m.Size))
+				if err != nil || !bytes.Equal(got, want) || m.Run != (path == "run") && path != "same" {
+					t.Errorf("%q is %+v with %d bytes, %v", path, m, len(got), err)
+				}
+			}
+		})
+		if count != len(content)+2 {
+			t.Errorf("there are %d members", count)
+		}
 	}
 }

@@ -31,10 +31,15 @@ var suffixes = []struct {
 	suffix string
 	kind   kind
 }{
-	{".tar.gz", tarGzip}, {".tgz", tarGzip},
-	{".tar.bz2", tarBzip2}, {".tbz2", tarBzip2}, {".tbz", tarBzip2},
-	{".tar.xz", tarXZ}, {".txz", tarXZ},
-	{".tar.zst", tarZstd}, {".tzst", tarZstd},
+	{".tar.gz", tarGzip},
+	{".tgz", tarGzip},
+	{".tar.bz2", tarBzip2},
+	{".tbz2", tarBzip2},
+	{".tbz", tarBzip2},
+	{".tar.xz", tarXZ},
+	{".txz", tarXZ},
+	{".tar.zst", tarZstd},
+	{".tzst", tarZstd},
 	{".zip", zipFile},
 	{".tar", tarFile},
 	{".gz", gzipFile},

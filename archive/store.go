@@ -56,6 +56,8 @@ type Store struct {
 const (
 	defaultDepth = 2
 	maxDepth     = 4
+	// decodes is how many decodes of segments may have begun, most of them waiting for peers.
+	decodes = 48
 	// restTime is how long a decoder stays after its last use.
 	restTime = time.Minute
 )
@@ -81,7 +83,7 @@ func New(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, 2*o.Workers), spool: sp,
+		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
 		open: make(map[*deflated]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

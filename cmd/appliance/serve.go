@@ -54,8 +54,8 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	runtime.GOMAXPROCS(processors + torrents.Workers)
 	defer runtime.GOMAXPROCS(processors)
 	names := tree.New(time.Now())
-	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
 	var inside archives
+	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
 	library, err := torrents.Open(libraryOptions(cfg, namespace{names, &inside, log}, log))
 	if err != nil {
 		return explainOpen(cfg, err)

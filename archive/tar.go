@@ -1,0 +1,70 @@
+package archive
+
+import (
+	"context"
+
+	"shoal/archive/names"
+	"shoal/archive/tar"
+)
+
+// indexTar lists a tar archive: all of it if that is there, else as much as may be fetched for that.
+func (a *Archive) indexTar(ctx context.Context) ([]byte, error) {
+	var opts tar.Options
+	if size := a.file.Size(); size == int64(int(size)) && a.file.Ready(0, int(size)) {
+		opts.Fetch = -1
+	}
+	x, err := tar.Walk(ctx, readerAt(ctx, a.file), a.file.Size(), opts)
+	if err != nil {
+		return nil, err
+	}
+	return x.Append(nil), nil
+}
+
+// kinds are those of tar's members.
+var tarKinds = map[tar.Type]names.Kind{
+	tar.File: names.File, tar.HardLink: names.File, tar.Dir: names.Dir, tar.Symlink: names.Symlink,
+}
+
+// tarMembers makes the list of members of what was kept of a tar archive.
+func (a *Archive) tarMembers(saved []byte) ([]Member, error) {
+	x, err := tar.ParseIndex(saved, a.file.Size())
+	if err != nil {
+		return nil, err
+	}
+	tree, err := names.Build(len(x.Members), func(i int) names.Entry {
+		m := &x.Members[i]
+		e := names.Entry{Name: m.Name, Kind: tarKinds[m.Type]}
+		if m.Type == tar.HardLink && m.Target < 0 {
+			e.Kind = names.Special // of something that is not there
+		}
+		return e
+	}, a.store.opts.Names)
+	if err != nil {
+		return nil, err
+	}
+	return a.listTree(tree, func(m *Member, node, entry int) bool {
+		t := &x.Members[entry]
+		m.ModTime, m.Run = t.ModTime, t.Mode&0o111 != 0
+		switch {
+		case m.Dir:
+			return true
+		case t.Type == tar.Symlink:
+			to, err := tree.Target(node, []byte(t.Link))
+			m.Link = to
+			return err == nil && to != ""
+		}
+		parts := make([]extent, len(t.Extents))
+		for i, e := range t.Extents {
+			parts[i] = extent{a.file, e.Off, e.Len}
+			if e.Off == tar.Hole {
+				parts[i] = extent{nil, 0, e.Len}
+			}
+		}
+		f, err := newExtents(parts)
+		if err != nil || f.Size() != t.Size {
+			return false
+		}
+		m.File, m.Size = f, t.Size
+		return true
+	}), nil
+}
