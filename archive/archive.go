@@ -111,10 +111,12 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 // index reads the archive, and returns what is to be kept of that.
 func (a *Archive) index(ctx context.Context) ([]byte, error) {
 	switch a.kind {
-	case zipFile:
+	case zipKind:
 		return a.indexZip(ctx)
-	case tarFile:
+	case tarKind:
 		return a.indexTar(ctx)
+	case rarKind:
+		return a.indexRAR(ctx)
 	default:
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}
@@ -123,10 +125,12 @@ func (a *Archive) index(ctx context.Context) ([]byte, error) {
 // members makes the list of what was kept.
 func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 	switch a.kind {
-	case zipFile:
+	case zipKind:
 		return a.zipMembers(saved)
-	case tarFile:
+	case tarKind:
 		return a.tarMembers(saved)
+	case rarKind:
+		return a.rarMembers(saved)
 	default:
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}

@@ -182,7 +182,7 @@ func (x *extents) Locate(off int64, n int) (f File, at int64, ok bool) {
 	if err != nil || f == nil {
 		return nil, 0, false
 	}
-	if inner, ok := f.(Located); ok {
+	if inner, isLocated := f.(Located); isLocated {
 		return inner.Locate(at, n)
 	}
 	return f, at, true

@@ -12,18 +12,18 @@ type kind uint8
 
 const (
 	noArchive kind = iota
-	zipFile
-	tarFile
-	tarGzip
-	tarBzip2
-	tarXZ
-	tarZstd
-	gzipFile
-	bzip2File
-	xzFile
-	zstdFile
-	rarFile
-	splitFile
+	zipKind
+	tarKind
+	tarGzipKind
+	tarBzip2Kind
+	tarXZKind
+	tarZstdKind
+	gzipKind
+	bzip2Kind
+	xzKind
+	zstdKind
+	rarKind
+	splitKind
 )
 
 // suffixes are those of archives, in lower case. Such as cbz, epub, jar and docx are archives too, but their readers want the file.
@@ -31,21 +31,21 @@ var suffixes = []struct {
 	suffix string
 	kind   kind
 }{
-	{".tar.gz", tarGzip},
-	{".tgz", tarGzip},
-	{".tar.bz2", tarBzip2},
-	{".tbz2", tarBzip2},
-	{".tbz", tarBzip2},
-	{".tar.xz", tarXZ},
-	{".txz", tarXZ},
-	{".tar.zst", tarZstd},
-	{".tzst", tarZstd},
-	{".zip", zipFile},
-	{".tar", tarFile},
-	{".gz", gzipFile},
-	{".bz2", bzip2File},
-	{".xz", xzFile},
-	{".zst", zstdFile},
+	{".tar.gz", tarGzipKind},
+	{".tgz", tarGzipKind},
+	{".tar.bz2", tarBzip2Kind},
+	{".tbz2", tarBzip2Kind},
+	{".tbz", tarBzip2Kind},
+	{".tar.xz", tarXZKind},
+	{".txz", tarXZKind},
+	{".tar.zst", tarZstdKind},
+	{".tzst", tarZstdKind},
+	{".zip", zipKind},
+	{".tar", tarKind},
+	{".gz", gzipKind},
+	{".bz2", bzip2Kind},
+	{".xz", xzKind},
+	{".zst", zstdKind},
 }
 
 // kindOf returns the kind of archive that a file with the name may be, as far as that is one to be shown as a folder: of a set of volumes,
@@ -61,9 +61,9 @@ func kindOf(name string) kind {
 	case !ok || n != 0:
 		return noArchive
 	case path.Ext(lower) == ".rar":
-		return rarFile
+		return rarKind
 	case path.Ext(lower) == ".001":
-		return splitFile
+		return splitKind
 	default:
 		return noArchive
 	}
