@@ -117,6 +117,8 @@ func (a *Archive) index(ctx context.Context) ([]byte, error) {
 		return a.indexTar(ctx)
 	case rarKind:
 		return a.indexRAR(ctx)
+	case splitKind:
+		return a.indexSplit(ctx)
 	default:
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}
@@ -131,6 +133,8 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 		return a.tarMembers(saved)
 	case rarKind:
 		return a.rarMembers(saved)
+	case splitKind:
+		return a.splitMembers(saved)
 	default:
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -347,5 +348,37 @@ func TestTar(t *testing.T) {
 		if count != len(content)+2 {
 			t.Errorf("there are %d members", count)
 		}
+	}
+}
+
+// TestSplit joins a file that was cut into parts, and looks into it.
+func TestSplit(t *testing.T) {
+	z, content := sample(t)
+	folder := make(volumeFolder)
+	for i := 0; len(z) > 0; i++ {
+		n := min(len(z), 1_000_000)
+		folder[fmt.Sprintf("x.zip.%03d", i+1)] = &memory{data: z[:n]}
+		z = z[n:]
+	}
+	a := newStore(t, t.TempDir()).Archive("t/4", "x.zip.001", folder["x.zip.001"], folder)
+	count := 0
+	walk(t, a, "", func(path string, m Member) {
+		want, isFile := content[strings.TrimPrefix(path, "x.zip/")]
+		if !isFile {
+			return
+		}
+		count++
+		got, err := io.ReadAll(io.NewSectionReader(readerAt(t.Context(), m.File), 0, m.Size))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q has %d bytes of %d, or others; %v", path, len(got), len(want), err)
+		}
+	})
+	if count != len(content) {
+		t.Errorf("there are %d members, want %d", count, len(content))
+	}
+	delete(folder, "x.zip.002")
+	a = newStore(t, t.TempDir()).Archive("t/5", "x.zip.001", folder["x.zip.001"], folder)
+	if _, err := a.Members(t.Context()); !Refuses(err) {
+		t.Errorf("without its second part: %v", err)
 	}
 }
