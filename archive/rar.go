@@ -63,7 +63,42 @@ func (a *Archive) indexRAR(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.readRARLinks(ctx, list); err != nil {
+		return nil, err
+	}
 	return encodeRAR(list)
+}
+
+// readRARLinks reads what symbolic links say that format 4 has among the data. Those that can't be read so are not shown.
+func (a *Archive) readRARLinks(ctx context.Context, list *rar.Archive) error {
+	read := 0
+	for i := range list.Members {
+		m := &list.Members[i]
+		if m.LinkKind != rar.Symlink || m.Link != "" || !m.Plain() || m.Predicted || m.Size <= 0 || m.Size > maxLink || m.Packed != m.Size {
+			continue
+		}
+		if read++; read > maxLinks {
+			return nil
+		}
+		parts := make([]extent, len(m.Extents))
+		for i, e := range m.Extents {
+			f, err := a.volume(e.Volume)
+			if err != nil {
+				return err
+			}
+			parts[i] = extent{f, e.Off, e.Len}
+		}
+		x, err := newExtents(parts)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, m.Size)
+		if n, err := x.ReadAt(ctx, b, 0); n < len(b) {
+			return fmt.Errorf("read the symbolic link %.80q: %w", m.Name, err)
+		}
+		m.Link = string(b)
+	}
+	return nil
 }
 
 func encodeRAR(list *rar.Archive) ([]byte, error) {
@@ -97,7 +132,7 @@ func (a *Archive) rarMembers(saved []byte) ([]Member, error) {
 		case r.LinkKind == rar.Symlink || r.LinkKind == rar.WindowsSymlink:
 			to, err := tree.Target(node, []byte(r.Link))
 			m.Link = to
-			return err == nil && to != ""
+			return r.Link != "" && err == nil && to != ""
 		case r.Size < 0:
 			return false
 		}
@@ -265,6 +300,7 @@ func (s *rarSet) relist(ctx context.Context) error {
 			if i >= len(list.Members) || list.Members[i].Name != old.Members[i].Name || list.Members[i].Size != old.Members[i].Size {
 				return nil, fmt.Errorf("%w: its volumes have other members than the first ones say", ErrFormat)
 			}
+			list.Members[i].Link = old.Members[i].Link // which may have been read
 		}
 		return list, nil
 	})

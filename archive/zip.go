@@ -14,7 +14,7 @@ import (
 	"shoal/archive/zip"
 )
 
-// maxLinks is how many symbolic links of a zip archive are shown: what each says is among its data, and has to be read.
+// maxLinks is how many symbolic links of a zip or RAR archive are shown where what each says is among its data, and has to be read.
 const maxLinks = 64
 
 // maxLink is how long what a symbolic link says may be, in bytes.
