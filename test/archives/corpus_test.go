@@ -67,13 +67,13 @@ func (c *corpus) add(t *testing.T, origin, from string) {
 			continue
 		}
 		name := f.Name()
-		switch ext := path.Ext(name); {
-		case ext == ".uu":
-			name, b, err = strings.TrimSuffix(name, ext), nil, nil
+		switch ext := path.Ext(name); ext {
+		case ".uu":
+			name = strings.TrimSuffix(name, ext)
 			if b, err = uudecode(filepath.Join(from, f.Name())); err != nil {
 				t.Errorf("%s: %v", f.Name(), err)
 			}
-		case ext == ".base64":
+		case ".base64":
 			if b, err = base64.StdEncoding.DecodeString(string(bytes.Join(bytes.Fields(b), nil))); err != nil {
 				t.Errorf("%s: %v", f.Name(), err)
 			}

@@ -87,6 +87,11 @@ func list(ctx context.Context, name, work string, content bool) (l *Listing, err
 		}
 		return &Listing{Refused: err.Error()}, nil
 	}
+	if len(members) == 1 && members[0].Archive != nil && filepath.Ext(name) == ".001" { // all parts of what was cut
+		if members, err = members[0].Archive.Members(ctx); err != nil {
+			return nil, fmt.Errorf("list what %q is a part of: %w", filepath.Base(name), err)
+		}
+	}
 	l = &Listing{}
 	for i := range members {
 		m := &members[i]

@@ -56,7 +56,7 @@ func source(ctx context.Context, name string) (folder string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	unpacked, err := fetch(ctx, work, name)
 	if err != nil {
 		return "", err
