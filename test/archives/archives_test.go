@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -76,9 +75,9 @@ type reading struct {
 
 // cost is what reading an archive took.
 type cost struct {
-	name   string
-	cpu    time.Duration
-	memory int64 // resident at most, in bytes
+	name                string
+	cpu                 time.Duration
+	resident, addresses int64 // in bytes, at most
 }
 
 func (r *reading) count(what string) {
@@ -233,25 +232,23 @@ func (r *reading) run(ctx context.Context, name, work string) (*Listing, error) 
 		return nil, errors.Join(ctx.Err(), fmt.Errorf("%w: %.800s", err, strings.TrimSpace(complaint.String())))
 	}
 	c := cost{name: name, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		c.memory = usage.Maxrss << 10
-	}
-	r.mu.Lock()
-	r.costs = append(r.costs, c)
-	r.mu.Unlock()
 	var l Listing
 	if err := json.Unmarshal(out.Bytes(), &l); err != nil {
 		return nil, err
 	}
+	c.resident, c.addresses = l.Resident, l.Addresses
+	r.mu.Lock()
+	r.costs = append(r.costs, c)
+	r.mu.Unlock()
 	return &l, nil
 }
 
 // reportCosts tells the largest.
 func (r *reading) reportCosts(t *testing.T) {
 	t.Helper()
-	slices.SortFunc(r.costs, func(a, b cost) int { return cmp.Compare(b.memory, a.memory) })
+	slices.SortFunc(r.costs, func(a, b cost) int { return cmp.Compare(b.resident, a.resident) })
 	for _, c := range r.costs[:min(3, len(r.costs))] {
-		t.Logf("%4d MiB of memory for %s", c.memory>>20, c.name)
+		t.Logf("%4d MiB of memory, %d MiB of addresses for %s", c.resident>>20, c.addresses>>20, c.name)
 	}
 	slices.SortFunc(r.costs, func(a, b cost) int { return cmp.Compare(b.cpu, a.cpu) })
 	for _, c := range r.costs[:min(3, len(r.costs))] {

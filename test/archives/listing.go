@@ -27,6 +27,9 @@ import (
 type Listing struct {
 	Refused string // why nothing is shown, or empty
 	Members []Member
+
+	// Of the process that made the list, in bytes: the memory and the addresses that it had at the most.
+	Resident, Addresses int64 `json:",omitempty"`
 }
 
 // Member is a file, folder or link in it.

@@ -275,7 +275,8 @@ func compare(got *Listing, want map[string]Member) *opinion {
 			differs("%q is a folder: %t, want %t", m.Path, m.Dir, w.Dir)
 		case m.Link != w.Link:
 			differs("%q links to %q, want %q", m.Path, m.Link, w.Link)
-		case m.Refused != "":
+		case m.Refused != "": // a program that could not read it either may have left anything
+			continue
 		case m.Link == "" && m.Size != w.Size:
 			differs("%q has %d bytes, want %d", m.Path, m.Size, w.Size)
 		case m.Digest != w.Digest:
