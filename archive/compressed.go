@@ -238,7 +238,7 @@ func (f *forward) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := io.ReadFull(f.r, p)
 	f.at += int64(n)
-	if err == io.ErrUnexpectedEOF { //nolint:errorlint // that of ReadFull itself
+	if err == io.ErrUnexpectedEOF { // that of ReadFull itself
 		err = io.EOF
 	}
 	return n, err

@@ -80,6 +80,12 @@ func kindOf(name string) (kind, codec) {
 	}
 }
 
+// NeedsWhole says whether a file with the name may be an archive of which all has to be read to list it.
+func NeedsWhole(name string) bool {
+	k, c := kindOf(name)
+	return k.needsWhole(c)
+}
+
 // IsArchive says whether a file with the name may be shown as a folder.
 func IsArchive(name string) bool {
 	k, _ := kindOf(name)

@@ -168,7 +168,7 @@ func (f *flight[T]) give(a *attempt[T]) {
 // goroutine ends soon after it was given up, as find ends with its context.
 func (f *flight[T]) begin(ctx context.Context, s *Store, find func(ctx context.Context) (T, error)) *attempt[T] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(s.ctx, cancel)
+	unhook := context.AfterFunc(s.ctx, cancel) //nolint:contextcheck // it ends with both
 	a := &attempt[T]{cancel: cancel, ended: make(chan struct{})}
 	runs := s.run(func() {
 		defer cancel()

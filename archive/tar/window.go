@@ -74,7 +74,7 @@ func (w *window) load(off int64) error {
 	got, err := w.r.ReadAt(w.buf[:n], off)
 	switch {
 	case int64(got) == n:
-	case w.size == anySize && err == io.EOF: //nolint:errorlint // of the archive, not one that wraps it
+	case w.size == anySize && err == io.EOF: // of the archive, not one that wraps it
 		n, w.size = int64(got), off+int64(got)
 	default:
 		if err == nil || errors.Is(err, io.EOF) {
