@@ -3,9 +3,11 @@ package archive
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
+	"sync"
 	"time"
+
+	"shoal/archive/inflate"
 )
 
 // Archive is a file that may be shown as a folder. It is safe for concurrent use.
@@ -14,11 +16,17 @@ type Archive struct {
 	key    string // below which what is known of it is kept
 	name   string
 	kind   kind
+	codec  codec
 	file   File
 	beside Folder
 	depth  int // archives that it is in, and itself
 
+	gzip *deflated // of what is compressed so; else nil
 	list flight[[]Member]
+
+	mu     sync.Mutex
+	looked bool  // whether what is kept was looked at for a reason
+	reason error // which that was
 }
 
 // Member is a file, folder or link in an archive. The list of these is the same each time.
@@ -42,11 +50,51 @@ func (s *Store) Archive(key, name string, f File, beside Folder) *Archive {
 }
 
 func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Archive {
-	k := kindOf(name)
+	k, c := kindOf(name)
 	if k == noArchive || depth > s.opts.Depth {
 		return nil
 	}
-	return &Archive{store: s, key: key, name: name, kind: k, file: f, beside: beside, depth: depth}
+	a := &Archive{store: s, key: key, name: name, kind: k, codec: c, file: f, beside: beside, depth: depth}
+	if c == gzipCodec {
+		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize}
+	}
+	if k.needsWhole(c) {
+		a.list.linger = wholeLinger
+	}
+	return a
+}
+
+// wholeLinger is for how long a file is decoded of which somebody wanted the list, but did not wait for it: NFS clients come again.
+const wholeLinger = time.Minute
+
+// NeedsWhole says whether all of the archive has to be read to list it, and nobody has done so.
+func (a *Archive) NeedsWhole() bool {
+	if _, known := a.list.get(); known || !a.kind.needsWhole(a.codec) {
+		return false
+	}
+	return !a.store.has(a.key + listSuffix)
+}
+
+// Shown says whether the archive should be a folder now: it is none if it was refused, and as long as all of it would have to be fetched
+// only to list it, unless somebody has asked for that. It looks at small files on the disk at most.
+func (a *Archive) Shown() bool {
+	if a.Refused() != nil {
+		return false
+	}
+	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.has(a.key+askedSuffix)
+}
+
+// Ask forgets why the archive was refused, and has it shown though all of it has to be fetched for that.
+func (a *Archive) Ask() {
+	a.store.writeIndex(a.key+askedSuffix, nil)
+	a.store.removeIndex(a.key + refusedSuffix)
+	a.mu.Lock()
+	a.looked, a.reason = true, nil
+	a.mu.Unlock()
+	if a.gzip != nil {
+		a.gzip.retry()
+	}
+	a.list.retry()
 }
 
 // Refused returns why the archive cannot be shown as a folder, if that is known. It reads a small file on the disk at most.
@@ -57,15 +105,27 @@ func (a *Archive) Refused() error {
 	if _, known := a.list.get(); known {
 		return nil
 	}
-	if reason := a.store.readIndex(a.key + refusedSuffix); reason != nil {
-		return fmt.Errorf("%w: %s", ErrFormat, reason)
+	a.mu.Lock()
+	looked, reason := a.looked, a.reason
+	a.mu.Unlock()
+	if looked {
+		return reason
 	}
-	return nil
+	if kept := a.store.readIndex(a.key + refusedSuffix); kept != nil {
+		reason = fmt.Errorf("%w: %s", ErrFormat, kept)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.looked {
+		a.looked, a.reason = true, reason
+	}
+	return a.reason
 }
 
 const (
 	listSuffix    = "/list"
 	refusedSuffix = "/refused"
+	askedSuffix   = "/asked"
 	pointsSuffix  = ".points"
 )
 
@@ -75,7 +135,7 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 	if err := a.Refused(); err != nil {
 		return nil, err
 	}
-	return a.list.do(ctx, &a.store.tasks, a.read)
+	return a.list.do(ctx, a.store, a.read)
 }
 
 // read lists what is inside, from what is kept of it or from the archive.
@@ -93,9 +153,7 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 		if list, err := a.members(ctx, saved); err == nil {
 			return list, nil
 		}
-		if err := os.Remove(a.store.indexPath(a.key + listSuffix)); err != nil {
-			a.store.log.Warn("what is known of an archive cannot be removed", "archive", a.key, "err", err)
-		}
+		a.store.removeIndex(a.key + listSuffix)
 	}
 	saved, err := a.index(ctx)
 	if err != nil {
@@ -115,6 +173,8 @@ func (a *Archive) index(ctx context.Context) ([]byte, error) {
 		return a.indexZip(ctx)
 	case tarKind:
 		return a.indexTar(ctx)
+	case compressedTarKind, compressedKind:
+		return a.indexCompressed(ctx)
 	case rarKind:
 		return a.indexRAR(ctx)
 	case splitKind:
@@ -130,7 +190,9 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 	case zipKind:
 		return a.zipMembers(saved)
 	case tarKind:
-		return a.tarMembers(saved)
+		return a.tarMembers(a.file, saved)
+	case compressedTarKind, compressedKind:
+		return a.compressedMembers(saved)
 	case rarKind:
 		return a.rarMembers(saved)
 	case splitKind:

@@ -261,8 +261,7 @@ func TestNoArchive(t *testing.T) {
 // TestFlight has several who wait for something: it ends with the last of them, and is done once.
 func TestFlight(t *testing.T) {
 	var f flight[int]
-	var tasks sync.WaitGroup
-	defer tasks.Wait()
+	s := newStore(t, t.TempDir())
 	var begun atomic.Int64
 	ended := make(chan struct{}, 9)
 	find := func(ctx context.Context) (int, error) {
@@ -277,7 +276,7 @@ func TestFlight(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancels = append(cancels, cancel)
 		waiting.Go(func() {
-			if _, err := f.do(ctx, &tasks, find); !errors.Is(err, context.Canceled) {
+			if _, err := f.do(ctx, s, find); !errors.Is(err, context.Canceled) {
 				t.Errorf("who went away got %v", err)
 			}
 		})
@@ -290,11 +289,11 @@ func TestFlight(t *testing.T) {
 	}
 	waiting.Wait()
 	<-ended
-	got, err := f.do(t.Context(), &tasks, func(context.Context) (int, error) { return 7, nil })
+	got, err := f.do(t.Context(), s, func(context.Context) (int, error) { return 7, nil })
 	if got != 7 || err != nil {
 		t.Errorf("afterwards it is %d, %v", got, err)
 	}
-	if got, err := f.do(t.Context(), &tasks, find); got != 7 || err != nil {
+	if got, err := f.do(t.Context(), s, find); got != 7 || err != nil {
 		t.Errorf("once it was found it is %d, %v", got, err)
 	}
 }

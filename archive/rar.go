@@ -291,7 +291,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 // relist reads the headers of all volumes, as what was predicted of one is wrong.
 func (s *rarSet) relist(ctx context.Context) error {
 	a, old := s.archive, s.list.Load()
-	list, err := s.whole.do(ctx, &a.store.tasks, func(ctx context.Context) (*rar.Archive, error) {
+	list, err := s.whole.do(ctx, a.store, func(ctx context.Context) (*rar.Archive, error) {
 		list, err := rar.ReadAll(rarVolumes{ctx, a}, rar.Limits{})
 		if err != nil {
 			return nil, err
@@ -316,7 +316,7 @@ func (s *rarSet) relist(ctx context.Context) error {
 
 // check says whether what was predicted of a volume is so. It reads its headers the first time.
 func (s *rarSet) check(ctx context.Context, volume int) error {
-	held, err := s.volumeCheck(volume).do(ctx, &s.archive.store.tasks, func(ctx context.Context) (bool, error) {
+	held, err := s.volumeCheck(volume).do(ctx, s.archive.store, func(ctx context.Context) (bool, error) {
 		return s.list.Load().Verify(rarVolumes{ctx, s.archive}, volume)
 	})
 	if err == nil && !held {

@@ -43,6 +43,7 @@ type Store struct {
 	segments *inflate.Cache
 	pool     *inflate.Pool
 	spool    *spool.Spool
+	heavy    chan struct{} // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
 	cancel context.CancelFunc
@@ -84,7 +85,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		open: make(map[*deflated]struct{}),
+		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
@@ -102,6 +103,16 @@ func (s *Store) Close() error {
 		d.rest(time.Now().Add(time.Hour))
 	}
 	return s.spool.Close()
+}
+
+// run runs something on a goroutine that Close waits for. It is false after Close.
+func (s *Store) run(do func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.tasks.Go(do)
+	}
+	return !s.closed
 }
 
 // opened notes a decoder. It is false after Close.
@@ -189,6 +200,19 @@ func (s *Store) writeIndex(key string, body []byte) {
 	}
 	if err != nil {
 		s.log.Warn("what is known of an archive cannot be kept", "path", path, "err", err)
+	}
+}
+
+// has says whether something is kept under a key.
+func (s *Store) has(key string) bool {
+	_, err := os.Stat(s.indexPath(key))
+	return err == nil
+}
+
+// removeIndex removes what is kept under a key.
+func (s *Store) removeIndex(key string) {
+	if err := os.Remove(s.indexPath(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("what is known of an archive cannot be removed", "path", s.indexPath(key), "err", err)
 	}
 }
 

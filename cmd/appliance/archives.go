@@ -85,9 +85,12 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return members(ctx, a)
 }
 
-func (s *shownArchive) Refused() bool {
+func (s *shownArchive) Shown() bool {
 	a, err := s.open()
-	return err == nil && a.Refused() != nil
+	if err != nil { // it will be known better soon
+		return !archive.NeedsWhole(s.name)
+	}
+	return a.Shown()
 }
 
 // nestedArchive is one in another.
@@ -96,7 +99,6 @@ type nestedArchive struct{ *archive.Archive }
 func (n nestedArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return members(ctx, n.Archive)
 }
-func (n nestedArchive) Refused() bool { return n.Archive.Refused() != nil }
 
 // members lists what is in an archive, as the tree has it.
 func members(ctx context.Context, a *archive.Archive) ([]tree.Member, error) {
@@ -148,10 +150,14 @@ func (c memberContent) Extent(off int64, n int) (file *os.File, at int64, done f
 	return of.file.Extent(at, n)
 }
 
+var _ archive.Holder = torrentFile{}
+
 // torrentFile is a file of a torrent as something that an archive may lie in.
 type torrentFile struct{ file *torrents.File }
 
 func (f torrentFile) Size() int64 { return f.file.Size }
+
+func (f torrentFile) Holds(off, n int64) bool { return f.file.Holds(off, n) }
 
 func (f torrentFile) Ready(off int64, n int) bool { return f.file.Ready(off, n) }
 
