@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,7 +19,8 @@ type Archive struct {
 	beside Folder
 	depth  int // archives that it is in, and itself
 
-	list flight[[]Member]
+	list    flight[[]Member]
+	counted bool // among Store.nested, whose mutex guards it
 }
 
 // Member is a file, folder or link in an archive. The list of these is the same each time.
@@ -43,7 +45,7 @@ func (s *Store) Archive(key, name string, f File, beside Folder) *Archive {
 
 func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Archive {
 	k := kindOf(name)
-	if k == noArchive || depth > s.opts.Depth {
+	if k == noArchive || depth > s.opts.Limits.Depth {
 		return nil
 	}
 	return &Archive{store: s, key: key, name: name, kind: k, file: f, beside: beside, depth: depth}
@@ -75,20 +77,24 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 	if err := a.Refused(); err != nil {
 		return nil, err
 	}
+	if err := a.store.countNested(a); err != nil {
+		return nil, err
+	}
 	return a.list.do(ctx, &a.store.tasks, a.read)
 }
 
-// read lists what is inside, from what is kept of it or from the archive.
+// read lists what is inside, and keeps why not if that will come again.
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
-		}
-		if err != nil && Refuses(err) {
-			a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
-			a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
-		}
-	}()
+	list, err = guarded(ctx, a.readKept)
+	if err != nil && Refuses(err) {
+		a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
+		a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
+	}
+	return list, err
+}
+
+// readKept lists what is inside, from what is kept of it or from the archive.
+func (a *Archive) readKept(ctx context.Context) (list []Member, err error) {
 	if saved := a.store.readIndex(a.key + listSuffix); saved != nil {
 		if list, err := a.members(ctx, saved); err == nil {
 			return list, nil
@@ -110,6 +116,19 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 
 // index reads the archive, and returns what is to be kept of that.
 func (a *Archive) index(ctx context.Context) ([]byte, error) {
+	if err := a.checkNested(ctx); err != nil {
+		return nil, err
+	}
+	ctx, stop := limitWork(ctx, a.store.opts.Limits.Work)
+	defer stop()
+	saved, err := a.indexKind(ctx)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrLimit) {
+		err = cause
+	}
+	return saved, err
+}
+
+func (a *Archive) indexKind(ctx context.Context) ([]byte, error) {
 	switch a.kind {
 	case zipKind:
 		return a.indexZip(ctx)
@@ -142,11 +161,3 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 
 // memberKey is where what is known of a member is kept.
 func (a *Archive) memberKey(entry int) string { return a.key + "/" + strconv.Itoa(entry) }
-
-// nest returns a member as an archive, if it may be one.
-func (a *Archive) nest(entry int, name string, f File) *Archive {
-	if f == nil {
-		return nil
-	}
-	return a.store.archive(a.memberKey(entry), name, f, nil, a.depth+1)
-}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -118,6 +119,16 @@ func (f *flight[T]) do(ctx context.Context, tasks *sync.WaitGroup, find func(ctx
 	}
 }
 
+// guarded calls find, and makes an error of a panic: find parses what strangers made, and nobody else would catch it.
+func guarded[T any](ctx context.Context, find func(ctx context.Context) (T, error)) (value T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
+		}
+	}()
+	return find(ctx)
+}
+
 // begin starts an attempt, with the values of ctx and no end of its own. It needs f.mu. Its goroutine ends soon after the last of those
 // who wait has gone, as find ends with its context.
 func (f *flight[T]) begin(ctx context.Context, tasks *sync.WaitGroup, find func(ctx context.Context) (T, error)) *attempt[T] {
@@ -126,7 +137,7 @@ func (f *flight[T]) begin(ctx context.Context, tasks *sync.WaitGroup, find func(
 	f.now = a
 	tasks.Go(func() {
 		defer cancel()
-		value, err := find(ctx)
+		value, err := guarded(ctx, find)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		a.value, a.err = value, err

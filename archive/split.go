@@ -23,7 +23,7 @@ const (
 // indexSplit finds the parts of a file that was cut, by their names alone but for the first bytes.
 func (a *Archive) indexSplit(ctx context.Context) ([]byte, error) {
 	head := make([]byte, 4)
-	if n, err := a.file.ReadAt(ctx, head, 0); n < len(head) && !errors.Is(err, io.EOF) {
+	if n, err := readerAt(ctx, a.file).ReadAt(head, 0); n < len(head) && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("look at the first part of %q: %w", a.name, err)
 	}
 	if bytes.Equal(head, []byte("Rar!")) {

@@ -9,7 +9,7 @@ import (
 
 // indexTar lists a tar archive: all of it if that is there, else as much as may be fetched for that.
 func (a *Archive) indexTar(ctx context.Context) ([]byte, error) {
-	var opts tar.Options
+	opts := a.store.opts.Limits.tar()
 	if size := a.file.Size(); size == int64(int(size)) && a.file.Ready(0, int(size)) {
 		opts.Fetch = -1
 	}
