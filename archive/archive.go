@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -21,8 +22,9 @@ type Archive struct {
 	beside Folder
 	depth  int // archives that it is in, and itself
 
-	gzip *deflated // of what is compressed so; else nil
-	list flight[[]Member]
+	gzip    *deflated // of what is compressed so; else nil
+	list    flight[[]Member]
+	counted bool // among Store.nested, whose mutex guards it
 
 	mu     sync.Mutex
 	looked bool  // whether what is kept was looked at for a reason
@@ -51,7 +53,7 @@ func (s *Store) Archive(key, name string, f File, beside Folder) *Archive {
 
 func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Archive {
 	k, c := kindOf(name)
-	if k == noArchive || depth > s.opts.Depth {
+	if k == noArchive || depth > s.opts.Limits.Depth {
 		return nil
 	}
 	a := &Archive{store: s, key: key, name: name, kind: k, codec: c, file: f, beside: beside, depth: depth}
@@ -135,20 +137,24 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 	if err := a.Refused(); err != nil {
 		return nil, err
 	}
+	if err := a.store.countNested(a); err != nil {
+		return nil, err
+	}
 	return a.list.do(ctx, a.store, a.read)
 }
 
-// read lists what is inside, from what is kept of it or from the archive.
+// read lists what is inside, and keeps why not if that will come again.
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
-		}
-		if err != nil && Refuses(err) {
-			a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
-			a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
-		}
-	}()
+	list, err = guarded(ctx, a.readKept)
+	if err != nil && Refuses(err) {
+		a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
+		a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
+	}
+	return list, err
+}
+
+// readKept lists what is inside, from what is kept of it or from the archive.
+func (a *Archive) readKept(ctx context.Context) (list []Member, err error) {
 	if saved := a.store.readIndex(a.key + listSuffix); saved != nil {
 		if list, err := a.members(ctx, saved); err == nil {
 			return list, nil
@@ -168,6 +174,22 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 
 // index reads the archive, and returns what is to be kept of that.
 func (a *Archive) index(ctx context.Context) ([]byte, error) {
+	if err := a.checkNested(ctx); err != nil {
+		return nil, err
+	}
+	if a.depth > 1 || !a.kind.needsWhole(a.codec) { // how long that takes is known by who asks for it
+		bound, stop := limitWork(ctx, a.store.opts.Limits.Work)
+		defer stop()
+		ctx = bound
+	}
+	saved, err := a.indexKind(ctx)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrLimit) {
+		err = cause
+	}
+	return saved, err
+}
+
+func (a *Archive) indexKind(ctx context.Context) ([]byte, error) {
 	switch a.kind {
 	case zipKind:
 		return a.indexZip(ctx)
@@ -204,11 +226,3 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 
 // memberKey is where what is known of a member is kept.
 func (a *Archive) memberKey(entry int) string { return a.key + "/" + strconv.Itoa(entry) }
-
-// nest returns a member as an archive, if it may be one.
-func (a *Archive) nest(entry int, name string, f File) *Archive {
-	if f == nil {
-		return nil
-	}
-	return a.store.archive(a.memberKey(entry), name, f, nil, a.depth+1)
-}

@@ -142,6 +142,27 @@ func sample(t testing.TB) (z []byte, content map[string][]byte) {
 	), content
 }
 
+// makeTar makes a tar of files: a name and a content of each.
+func makeTar(t testing.TB, files ...any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := stdtar.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		data := files[i+1].([]byte)
+		err := w.WriteHeader(&stdtar.Header{Name: files[i].(string), Mode: 0o644, Size: int64(len(data))})
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // walk calls do for all members by path, those of archives in archives too.
 func walk(t testing.TB, a *Archive, above string, do func(path string, m Member)) {
 	t.Helper()

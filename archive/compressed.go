@@ -39,7 +39,6 @@ func (a *Archive) indexCompressedTar(ctx context.Context) ([]byte, error) {
 }
 
 func (a *Archive) walkDecoded(ctx context.Context) (list *tar.Index, size int64, err error) {
-	all := tar.Options{Fetch: -1}
 	size, err = a.announced(ctx)
 	if errors.Is(err, stream.ErrUnknownSize) {
 		list, size, err = a.walkForward(ctx, tar.UnknownSize)
@@ -55,7 +54,7 @@ func (a *Archive) walkDecoded(ctx context.Context) (list *tar.Index, size int64,
 		return nil, 0, err
 	}
 	// What is spooled meanwhile need not be decoded again, if there is room for it.
-	list, err = tar.Walk(ctx, readerAt(ctx, a.decoded(size)), size, all)
+	list, err = tar.Walk(ctx, readerAt(ctx, a.decoded(size)), size, a.wholeTar())
 	if errors.Is(err, spool.ErrNoRoom) {
 		return a.walkForward(ctx, size)
 	}
@@ -64,8 +63,11 @@ func (a *Archive) walkDecoded(ctx context.Context) (list *tar.Index, size int64,
 
 // walkForward lists a tar archive, of a size that may be unknown, while all of it is decoded.
 func (a *Archive) walkForward(ctx context.Context, size int64) (*tar.Index, int64, error) {
-	r, measure := readerAt(ctx, a.gzip), a.gzip.measure
-	if a.gzip == nil {
+	var r io.ReaderAt
+	var measure func(ctx context.Context) (int64, error)
+	if a.gzip != nil {
+		r, measure = readerAt(ctx, a.gzip), a.gzip.measure
+	} else {
 		f, err := a.forward(ctx)
 		if err != nil {
 			return nil, 0, err
@@ -73,12 +75,19 @@ func (a *Archive) walkForward(ctx context.Context, size int64) (*tar.Index, int6
 		defer f.Close()
 		r, measure = f, f.measure
 	}
-	list, err := tar.Walk(ctx, r, size, tar.Options{Fetch: -1})
+	list, err := tar.Walk(ctx, r, size, a.wholeTar())
 	if err != nil {
 		return nil, 0, err
 	}
 	size, err = measure(ctx)
 	return list, size, err
+}
+
+// wholeTar are the options of a walk that need not fetch little.
+func (a *Archive) wholeTar() tar.Options {
+	opts := a.store.opts.Limits.tar()
+	opts.Fetch = -1
+	return opts
 }
 
 // measure returns how many bytes the file decodes to. It decodes all of it, unless the file says.
@@ -113,18 +122,16 @@ func (a *Archive) announced(ctx context.Context) (size int64, err error) {
 		err = stream.ErrUnknownSize
 	}
 	if err == nil {
-		err = a.checkRatio(size)
+		err = a.check(size)
 	}
 	return size, err
 }
 
-// maxRatio is how many bytes may come of a compressed one: hardly more than come of one in DEFLATE data.
-const maxRatio = 1100
-
-// checkRatio refuses what was made to exhaust those who decode it.
-func (a *Archive) checkRatio(size int64) error {
-	if size > a.file.Size()*maxRatio {
-		return fmt.Errorf("%w: %d bytes or more come of %d, over %d times as many", ErrLimit, size, a.file.Size(), maxRatio)
+// check refuses what was made to exhaust those who decode it.
+func (a *Archive) check(size int64) error {
+	limits := &a.store.opts.Limits
+	if n := a.file.Size(); size > n*limits.Ratio || size > limits.MemberSize {
+		return fmt.Errorf("%w: %d bytes or more come of %d", ErrLimit, size, n)
 	}
 	return nil
 }
@@ -136,7 +143,7 @@ func (a *Archive) forward(ctx context.Context) (*forward, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait to decode: %w", context.Cause(ctx))
 	}
-	f := &forward{check: a.checkRatio, free: func() { <-a.store.heavy }}
+	f := &forward{check: a.check, free: func() { <-a.store.heavy }}
 	r, err := a.openStream(ctx)
 	if err != nil {
 		f.free()
@@ -149,7 +156,7 @@ func (a *Archive) forward(ctx context.Context) (*forward, error) {
 var streamMethods = map[codec]stream.Method{bzip2Codec: stream.Bzip2, xzCodec: stream.XZ, zstdCodec: stream.Zstd}
 
 func (a *Archive) openStream(ctx context.Context) (io.ReadCloser, error) {
-	return stream.Open(streamMethods[a.codec], io.NewSectionReader(readerAt(ctx, a.file), 0, a.file.Size()), -1)
+	return a.store.opts.Limits.stream().Open(streamMethods[a.codec], io.NewSectionReader(readerAt(ctx, a.file), 0, a.file.Size()), -1)
 }
 
 // decoded returns what the file decodes to, of which the size is known.
@@ -186,7 +193,7 @@ func (a *Archive) xzBlocks(x *stream.XZIndex) (File, error) {
 	for i := range list {
 		b := &x.Blocks[i]
 		f := &spooled{a.store, fmt.Sprintf("%s/block/%d", a.key, i), b.Size, func(ctx context.Context) (io.ReadCloser, error) {
-			return b.OpenBlock(readerAt(ctx, a.file))
+			return a.store.opts.Limits.stream().OpenBlock(b, readerAt(ctx, a.file))
 		}}
 		list[i] = extent{f, 0, b.Size}
 	}

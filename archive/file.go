@@ -66,7 +66,7 @@ type Folder interface {
 	File(name string) (File, bool)
 }
 
-// readerAt returns a File as an io.ReaderAt whose reads end when ctx does.
+// readerAt returns a File as an io.ReaderAt whose reads end when ctx does, and are no work by its clock.
 func readerAt(ctx context.Context, f File) io.ReaderAt { return boundFile{ctx, f} }
 
 type boundFile struct {
@@ -74,7 +74,12 @@ type boundFile struct {
 	file File
 }
 
-func (b boundFile) ReadAt(p []byte, off int64) (int, error) { return b.file.ReadAt(b.ctx, p, off) }
+func (b boundFile) ReadAt(p []byte, off int64) (int, error) {
+	clock := workClockOf(b.ctx)
+	clock.pause()
+	defer clock.goOn()
+	return b.file.ReadAt(b.ctx, p, off)
+}
 
 // extent is a part of a file, or a hole, which has no file.
 type extent struct {

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -137,6 +138,16 @@ func (f *flight[T]) do(ctx context.Context, s *Store, find func(ctx context.Cont
 	}
 }
 
+// guarded calls find, and makes an error of a panic: find parses what strangers made, and nobody else would catch it.
+func guarded[T any](ctx context.Context, find func(ctx context.Context) (T, error)) (value T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
+		}
+	}()
+	return find(ctx)
+}
+
 // leave is called by who does not wait any more.
 func (f *flight[T]) leave(a *attempt[T]) {
 	f.mu.Lock()
@@ -173,7 +184,7 @@ func (f *flight[T]) begin(ctx context.Context, s *Store, find func(ctx context.C
 	runs := s.run(func() {
 		defer cancel()
 		defer unhook()
-		value, err := find(ctx)
+		value, err := guarded(ctx, find)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.now == a {

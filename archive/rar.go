@@ -59,7 +59,7 @@ func (a *Archive) volume(n int) (File, error) {
 
 // indexRAR lists a RAR archive.
 func (a *Archive) indexRAR(ctx context.Context) ([]byte, error) {
-	list, err := rar.Read(rarVolumes{ctx, a}, rar.Limits{})
+	list, err := rar.Read(rarVolumes{ctx, a}, a.store.opts.Limits.rar())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (a *Archive) readRARLinks(ctx context.Context, list *rar.Archive) error {
 		if m.LinkKind != rar.Symlink || m.Link != "" || !m.Plain() || m.Predicted || m.Size <= 0 || m.Size > maxLink || m.Packed != m.Size {
 			continue
 		}
-		if read++; read > maxLinks {
+		if read++; read > a.store.opts.Limits.Links {
 			return nil
 		}
 		parts := make([]extent, len(m.Extents))
@@ -243,6 +243,8 @@ func (s *rarSet) open(list *rar.Archive, ordinal int) (File, error) {
 		return nil, fmt.Errorf("%w: %.80q is encrypted", ErrUnsupported, m.Name)
 	case m.Problem != "":
 		return nil, fmt.Errorf("%w: %.80q: %s", ErrFormat, m.Name, m.Problem)
+	case m.Size > s.archive.store.opts.Limits.MemberSize:
+		return nil, fmt.Errorf("%w: %.80q claims %d bytes", ErrLimit, m.Name, m.Size)
 	case !m.Plain():
 		return s.unpack(list, ordinal)
 	}
@@ -267,10 +269,14 @@ func (s *rarSet) open(list *rar.Archive, ordinal int) (File, error) {
 // unpack returns a compressed member.
 func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 	m := &list.Members[ordinal]
-	if m.Dictionary > stream.MaxDictionary {
-		return nil, fmt.Errorf("%w: %.80q needs %d bytes of memory", ErrUnsupported, m.Name, m.Dictionary)
-	}
 	a := s.archive
+	limits := &a.store.opts.Limits
+	switch {
+	case m.Dictionary > limits.Dictionary:
+		return nil, fmt.Errorf("%w: %.80q needs %d bytes of memory", ErrUnsupported, m.Name, m.Dictionary)
+	case !m.Solid && m.Size/limits.Ratio > m.Packed: // what a solid one repeats of those before it takes nothing
+		return nil, fmt.Errorf("%w: %.80q claims %d bytes in %d", ErrLimit, m.Name, m.Size, m.Packed)
+	}
 	return &spooled{a.store, a.memberKey(ordinal), m.Size, func(ctx context.Context) (io.ReadCloser, error) {
 		volumes := make([]stream.RARVolume, 0, list.Volumes)
 		for n := range list.Volumes {
@@ -284,7 +290,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 			}
 			volumes = append(volumes, stream.RARVolume{Name: name, R: readerAt(ctx, f), Size: f.Size()})
 		}
-		return stream.OpenRAR(volumes, ordinal, m.Size)
+		return limits.stream().OpenRAR(volumes, ordinal, m.Size)
 	}}, nil
 }
 
@@ -292,7 +298,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 func (s *rarSet) relist(ctx context.Context) error {
 	a, old := s.archive, s.list.Load()
 	list, err := s.whole.do(ctx, a.store, func(ctx context.Context) (*rar.Archive, error) {
-		list, err := rar.ReadAll(rarVolumes{ctx, a}, rar.Limits{})
+		list, err := rar.ReadAll(rarVolumes{ctx, a}, a.store.opts.Limits.rar())
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,11 +28,12 @@ type Options struct {
 	Segments int64
 	// Spool says where members are decoded to that can only be read from their start. Its Permanent is set here.
 	Spool spool.Options
-	// Names say how names are cleaned, and in which charset they are unless they say so themselves.
+	// Names say in which charset names are unless they say so themselves. Its limits are those of Limits.
 	Names names.Options
-	// Depth is how many archives may be in each other: 2 if it is 0, and 4 at the most.
-	Depth int
-	// Workers is how many decode at a time; one for each processor if it is 0.
+	// Limits are what an archive may have and cost.
+	Limits Limits
+	// Workers is how many decode at a time, and how many decoders of Spool are open, with the memory that each takes; one for each
+	// processor if it is 0.
 	Workers int
 	Logger  *slog.Logger
 }
@@ -51,12 +53,11 @@ type Store struct {
 
 	mu     sync.Mutex
 	open   map[*deflated]struct{} // those that have a decoder
+	nested map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
 	closed bool
 }
 
 const (
-	defaultDepth = 2
-	maxDepth     = 4
 	// decodes is how many decodes of segments may have begun, most of them waiting for peers.
 	decodes = 48
 	// restTime is how long a decoder stays after its last use.
@@ -65,10 +66,8 @@ const (
 
 // New opens the store. The error is one of the disk.
 func New(o Options) (*Store, error) {
-	if o.Depth == 0 {
-		o.Depth = defaultDepth
-	}
-	o.Depth = min(o.Depth, maxDepth)
+	o.Limits = o.Limits.withDefaults()
+	o.Names = o.Limits.names(o.Names)
 	if o.Segments == 0 {
 		o.Segments = inflate.DefaultCacheLimit
 	}
@@ -78,6 +77,9 @@ func New(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of archives: %w", err)
 	}
+	if o.Spool.Workers == 0 {
+		o.Spool.Workers = o.Workers
+	}
 	o.Spool.Permanent = Refuses
 	sp, err := spool.New(o.Spool)
 	if err != nil {
@@ -85,7 +87,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}),
+		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}), nested: make(map[string]int),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
@@ -220,6 +222,10 @@ const tempSuffix = ".new"
 
 // Forget removes what is known of archives whose keys begin with a folder.
 func (s *Store) Forget(folder string) error {
+	torrent, _, _ := strings.Cut(folder, "/")
+	s.mu.Lock()
+	delete(s.nested, torrent)
+	s.mu.Unlock()
 	if err := os.RemoveAll(s.indexPath(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget archives: %w", err)
 	}

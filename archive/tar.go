@@ -9,7 +9,7 @@ import (
 
 // indexTar lists a tar archive: all of it if that is there, else as much as may be fetched for that.
 func (a *Archive) indexTar(ctx context.Context) ([]byte, error) {
-	var opts tar.Options
+	opts := a.store.opts.Limits.tar()
 	if holds(a.file, 0, a.file.Size()) {
 		opts.Fetch = -1
 	}
