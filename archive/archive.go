@@ -58,10 +58,22 @@ func (a *Archive) Refused() error {
 		return nil
 	}
 	if reason := a.store.readIndex(a.key + refusedSuffix); reason != nil {
-		return fmt.Errorf("%w: %s", ErrFormat, reason)
+		return refusal(reason)
 	}
 	return nil
 }
+
+// WasRefused returns why the archive that a Store has under the key cannot be shown as a folder, if that was found out before. dir is
+// Options.Dir of that Store, which need not be open. It reads a small file on the disk.
+func WasRefused(dir, key string) error {
+	// What cannot be read now is read again when somebody looks into the archive, and then logged.
+	if reason, err := readIndexFile(indexPath(dir, key+refusedSuffix)); err == nil && reason != nil {
+		return refusal(reason)
+	}
+	return nil
+}
+
+func refusal(reason []byte) error { return fmt.Errorf("%w: %s", ErrFormat, reason) }
 
 const (
 	listSuffix    = "/list"

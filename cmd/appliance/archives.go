@@ -20,14 +20,18 @@ import (
 
 // archives joins the archives in torrents with the tree.
 type archives struct {
-	store atomic.Pointer[archive.Store] // nil before the library is open, as nobody else may use the folder of the cache then
+	dir   string                        // for what was learned of them
+	store atomic.Pointer[archive.Store] // nil before the library is open, as another process may use the folder of the cache until then
 }
+
+// newArchives returns those of a cache folder, whose store is not open yet.
+func newArchives(cacheDir string) *archives { return &archives{dir: filepath.Join(cacheDir, "index")} }
 
 var errNotOpen = errors.New("archives are not open yet")
 
 // open opens the store, in folders of the cache.
 func (a *archives) open(cfg *Config, opts archive.Options) error {
-	opts.Dir = filepath.Join(cfg.CacheDir, "index")
+	opts.Dir = a.dir
 	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, "spool"), Limit: func() int64 { return int64(cfg.CacheLimit) }, Log: opts.Logger}
 	store, err := archive.New(opts)
 	if err != nil {
@@ -85,9 +89,13 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return members(ctx, a)
 }
 
+// Refused goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the
+// store is open for those that the library has from the beginning, and must not read the metainfo of each.
 func (s *shownArchive) Refused() bool {
-	a, err := s.open()
-	return err == nil && a.Refused() != nil
+	if a := s.opened.Load(); a != nil {
+		return a.Refused() != nil
+	}
+	return archive.WasRefused(s.of.dir, s.key) != nil
 }
 
 // nestedArchive is one in another.
