@@ -132,8 +132,7 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	list, err := a.source.Members(ctx)
 	if err != nil {
-		if errors.Is(err, ErrNotArchive) && !a.failed.Swap(true) {
-			a.torrent.shownAt.Store(time.Now().UnixNano())
+		if errors.Is(err, ErrNotArchive) && a.refuse() {
 			a.file.shownOtherwise()
 		}
 		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
@@ -142,8 +141,23 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	if err != nil {
 		return nil, fmt.Errorf("show the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
 	}
-	a.inside.CompareAndSwap(nil, in)
+	if a.inside.CompareAndSwap(nil, in) {
+		for _, nested := range in.nested {
+			if nested.failed.Load() {
+				a.torrent.refused.Add(nested.id)
+			}
+		}
+	}
 	return a.inside.Load(), nil
+}
+
+// refuse notes that the archive is none, and says whether that is news.
+func (a *archive) refuse() bool {
+	if a.failed.Swap(true) {
+		return false
+	}
+	a.torrent.refused.Add(a.id)
+	return true
 }
 
 func (a *archive) newMembers(list []Member) (*members, error) {
@@ -272,13 +286,13 @@ const (
 func (a *archive) stat(n *Node, at *Attr) {
 	in, m := n.memberOf()
 	if m == nil {
-		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.changed()}
+		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.shown(a.torrent.mtime)}
 		return
 	}
 	*at = Attr{Mode: fileMode, Size: m.Size, FileID: in.id(2 * int(n.member-1)), ModTime: m.ModTime}
 	switch {
 	case m.Dir:
-		at.Mode, at.Size = dirMode, 0
+		at.Mode, at.Size, at.ModTime = dirMode, 0, a.torrent.shown(m.ModTime)
 	case m.Link != "":
 		at.Mode, at.Size, at.Used = linkMode, int64(len(m.Link)), int64(len(m.Link))
 	case m.Run:

@@ -192,7 +192,7 @@ func TestArchiveAttr(t *testing.T) {
 		"r/t/x.zip/run.sh":         {0o555, 2},
 		"r/t/x.zip/latest":         {fs.ModeSymlink | 0o777, 10},
 	} {
-		if a := mustWalk(t, tr, path).Attr(); a.Mode != want.mode || a.Size != want.size || !a.ModTime.Equal(epoch) {
+		if a := mustWalk(t, tr, path).Attr(); a.Mode != want.mode || a.Size != want.size || !a.ModTime.Truncate(time.Second).Equal(epoch) {
 			t.Errorf("%q has %+v, want %+v", path, a, want)
 		}
 	}
@@ -280,6 +280,68 @@ func TestNotArchive(t *testing.T) {
 		t.Error("what is known to be no archive is shown as one")
 	}
 	_ = inner
+}
+
+// stamps are the mtimes of all folders in which there are archives.
+func stamps(t *testing.T, tr *Tree, top string) [4]time.Time {
+	t.Helper()
+	var at [4]time.Time
+	for i, path := range []string{"r", "r/t", "r/t/" + top, "r/t/" + top + "/docs"} {
+		n := mustWalk(t, tr, path)
+		if n.IsDir() {
+			at[i] = n.Attr().ModTime
+		}
+	}
+	return at
+}
+
+// TestArchiveStamps: the mtime of a folder is another one whenever what it lists is, also after a restart, or clients keep what they have; and it
+// is the same when that is the same.
+func TestArchiveStamps(t *testing.T) {
+	ways := map[Archives]string{ArchivesFolder: "x.zip", ArchivesBoth: "x.zip.contents (1)"}
+	restarted := func(way Archives, known bool) *Tree {
+		outer, inner, lone := boxes(nil)
+		inner.refused, inner.known = fmt.Errorf("%w: it is damaged", ErrNotArchive), known
+		return archiveTree(t, newNumbers(), way, outer, lone)
+	}
+	tr := restarted(ArchivesFolder, false)
+	seen := make(map[time.Time]string)
+	for way, top := range ways {
+		must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: way}, epoch.Add(time.Hour)))
+		got := stamps(t, tr, top)
+		for i, at := range got {
+			if other, taken := seen[at]; taken && other != top {
+				t.Errorf("folder %d has the same mtime for archives as %q and as %q", i, top, other)
+			}
+			seen[at] = top
+		}
+		if after := stamps(t, restarted(way, false), top); after != got {
+			t.Errorf("%q: after a restart the mtimes are %v, and were %v", top, after, got)
+		}
+	}
+
+	must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: ArchivesFolder}, epoch))
+	before := stamps(t, tr, "x.zip")
+	if err := mustWalk(t, tr, "r/t/x.zip/docs/inner.zip").Load(t.Context()); !errors.Is(err, ErrNotArchive) {
+		t.Fatal(err)
+	}
+	after := stamps(t, tr, "x.zip")
+	for i := 1; i < len(after); i++ {
+		if after[i].Equal(before[i]) || after[i].Sub(before[i]).Abs() >= time.Second {
+			t.Errorf("folder %d has the mtime %v after an archive turned out to be none, and had %v", i, after[i], before[i])
+		}
+	}
+	again := restarted(ArchivesFolder, true)
+	must(t, mustWalk(t, again, "r/t/x.zip").Load(t.Context()))
+	if got := stamps(t, again, "x.zip"); got != after {
+		t.Errorf("after a restart, when that is known, the mtimes are %v, and were %v", got, after)
+	}
+
+	must(t, again.PutRoute(Route{ID: 3, Name: "other", Archives: ArchivesOff}, epoch))
+	must(t, again.PutTorrent(Torrent{Infohash: hash(1), Route: 3, Name: "t"}, epoch))
+	if got := mustWalk(t, again, "other/t").Attr().ModTime; got.Equal(after[1]) {
+		t.Error("in another route, which shows archives as files, the torrent's folder has the same mtime")
+	}
 }
 
 // TestArchiveWay changes how a route shows archives, while clients use them.

@@ -94,7 +94,7 @@ func (n *Node) Stat(a *Attr) {
 	case n.route != nil:
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()
-		*a = Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime}
+		*a = Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime.Add(wayStamp(n.route.archives))}
 	default:
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()
