@@ -70,6 +70,7 @@ type archive struct {
 
 	inside atomic.Pointer[members] // nil until loaded, constant afterwards
 	failed atomic.Bool
+	there  atomic.Pointer[share]
 }
 
 // members is the inside of an archive.
@@ -298,9 +299,38 @@ func (a *archive) stat(n *Node, at *Attr) {
 	case m.Run:
 		at.Mode = programMode
 	}
-	if c, ok := m.Content.(Counted); ok && at.Mode.IsRegular() {
-		at.Used = c.Cached()
+	if at.Mode.IsRegular() {
+		at.Used = a.share().of(m.Size)
 	}
+}
+
+// share is how much of a file is there.
+type share struct {
+	used, size int64
+	until      time.Time // when it is looked at again
+}
+
+// shareTime is for how long a share is taken for right: somebody may list 100,000 members, for each of which it would be counted.
+const shareTime = time.Second
+
+// share returns how much of the archive's file is there.
+func (a *archive) share() *share {
+	now := time.Now()
+	if s := a.there.Load(); s != nil && now.Before(s.until) {
+		return s
+	}
+	at := a.file.Attr()
+	s := &share{at.Used, at.Size, now.Add(shareTime)}
+	a.there.Store(s)
+	return s
+}
+
+// of returns about how many of n bytes in the file are there: as many as if those that are were spread evenly.
+func (s *share) of(n int64) int64 {
+	if s.used >= s.size {
+		return n
+	}
+	return int64(float64(n) * (float64(s.used) / float64(s.size)))
 }
 
 func (a *archive) fileID(n *Node) uint64 {

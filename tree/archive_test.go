@@ -250,6 +250,33 @@ func TestArchiveUnread(t *testing.T) {
 	}
 }
 
+// TestArchiveUsed: as much of a member is there as of its archive, for du to show.
+func TestArchiveUsed(t *testing.T) {
+	for cached, want := range map[int64][3]int64{0: {}, 40: {40, 4, 12}, 100: {100, 10, 30}} {
+		deep := &box{list: []Member{{Parent: -1, Name: "deep", Size: 30, Content: text("")}}}
+		lone := &box{list: []Member{
+			{Parent: -1, Name: "stored", Size: 10, Content: text("")},
+			{Parent: -1, Name: "in.zip", Size: 20, Content: text(""), Archive: deep},
+			{Parent: -1, Name: "link", Link: "stored"},
+		}}
+		tr := New(epoch)
+		must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: ArchivesBoth}, epoch))
+		single := fileTorrent(hash(2), 2, "lone.zip", 30, strings.Repeat("x", 100))
+		single.Archive, single.ArchiveIDs, single.Numbers, single.Cached = lone, 60, newNumbers(), func() int64 { return cached }
+		must(t, tr.PutTorrent(single, epoch))
+		var got [3]int64
+		for i, path := range []string{"r/lone.zip", "r/lone.zip.contents/stored", "r/lone.zip.contents/in.zip.contents/deep"} {
+			got[i] = mustWalk(t, tr, path).Attr().Used
+		}
+		if got != want {
+			t.Errorf("of a file, a member, and one in that: %d bytes are there, want %d", got, want)
+		}
+		if at := mustWalk(t, tr, "r/lone.zip.contents/link").Attr(); at.Used != 6 {
+			t.Errorf("of a link %d bytes are there", at.Used)
+		}
+	}
+}
+
 // TestNotArchive has files that look like archives only: they are files once that is known.
 func TestNotArchive(t *testing.T) {
 	broken := fmt.Errorf("%w: its directory is damaged", ErrNotArchive)
