@@ -33,8 +33,8 @@ type Archive interface {
 type Member struct {
 	Parent  int // place in the list of the folder it is in, which comes before it; -1 at the top
 	Name    string
-	Size    int64 // in bytes
-	ModTime time.Time
+	Size    int64     // in bytes
+	ModTime time.Time // that of the torrent if it is zero
 	Dir     bool
 	Run     bool   // a program
 	Link    string // what a link says; empty if it is none
@@ -291,9 +291,12 @@ func (a *archive) stat(n *Node, at *Attr) {
 		return
 	}
 	*at = Attr{Mode: fileMode, Size: m.Size, FileID: in.id(2 * int(n.member-1)), ModTime: m.ModTime}
+	if at.ModTime.IsZero() {
+		at.ModTime = a.torrent.mtime
+	}
 	switch {
 	case m.Dir:
-		at.Mode, at.Size, at.ModTime = dirMode, 0, a.torrent.shown(m.ModTime)
+		at.Mode, at.Size, at.ModTime = dirMode, 0, a.torrent.shown(at.ModTime)
 	case m.Link != "":
 		at.Mode, at.Size, at.Used = linkMode, int64(len(m.Link)), int64(len(m.Link))
 	case m.Run:

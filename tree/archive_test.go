@@ -80,10 +80,10 @@ func boxes(open chan struct{}) (outer, inner, lone *box) {
 	zip := member(1, "inner.zip", "PK-inner")
 	zip.Archive = inner
 	run := member(-1, "run.sh", "#!")
-	run.Run = true
+	run.Run, run.ModTime = true, time.Time{} // it is that of the torrent, then
 	outer = &box{open: open, list: []Member{
 		run,
-		{Parent: -1, Name: "docs", Dir: true, ModTime: epoch},
+		{Parent: -1, Name: "docs", Dir: true},
 		zip,
 		member(1, "a.txt", "letters"),
 		{Parent: -1, Name: "latest", Link: "docs/a.txt", ModTime: epoch},

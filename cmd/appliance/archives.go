@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"shoal/archive"
 	"shoal/archive/spool"
@@ -120,9 +119,6 @@ func members(ctx context.Context, a *archive.Archive) ([]tree.Member, error) {
 		m := &list[i]
 		shown[i] = tree.Member{
 			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link,
-		}
-		if m.ModTime.IsZero() {
-			shown[i].ModTime = time.Unix(0, 0)
 		}
 		if m.File != nil {
 			shown[i].Content = memberContent{m.File}
