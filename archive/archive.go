@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -114,7 +115,7 @@ func (a *Archive) Refused() error {
 		return reason
 	}
 	if kept := a.store.readIndex(a.key + refusedSuffix); kept != nil {
-		reason = fmt.Errorf("%w: %s", ErrFormat, kept)
+		reason = refusal(kept)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -123,6 +124,18 @@ func (a *Archive) Refused() error {
 	}
 	return a.reason
 }
+
+// ShownBefore says whether the archive that a Store has under the key should be a folder, by what was found out before and by its name. dir is
+// Options.Dir of that Store, which need not be open. It looks at small files on the disk.
+func ShownBefore(dir, key, name string) bool {
+	has := func(suffix string) bool {
+		_, err := os.Stat(indexPath(dir, key+suffix))
+		return err == nil
+	}
+	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
+}
+
+func refusal(reason []byte) error { return fmt.Errorf("%w: %s", ErrFormat, reason) }
 
 const (
 	listSuffix    = "/list"

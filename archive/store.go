@@ -167,26 +167,33 @@ const (
 	maxIndex     = 256 << 20
 )
 
-func (s *Store) indexPath(key string) string {
-	return filepath.Join(s.opts.Dir, filepath.FromSlash(key))
-}
+func (s *Store) indexPath(key string) string { return indexPath(s.opts.Dir, key) }
+
+func indexPath(dir, key string) string { return filepath.Join(dir, filepath.FromSlash(key)) }
 
 // readIndex returns what is kept under a key, or nil if that is nothing or damaged.
 func (s *Store) readIndex(key string) []byte {
-	path := s.indexPath(key)
+	body, err := readIndexFile(s.indexPath(key))
+	if err != nil {
+		s.log.Warn("what is known of an archive cannot be read", "key", key, "err", err)
+	}
+	return body
+}
+
+// readIndexFile returns what is kept in a file, or nil if that is nothing or damaged. The error is one of the disk.
+func readIndexFile(path string) ([]byte, error) {
 	if st, err := os.Stat(path); err != nil || st.Size() < int64(indexHeader) || st.Size() > maxIndex {
-		return nil
+		return nil, nil
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		s.log.Warn("what is known of an archive cannot be read", "path", path, "err", err)
-		return nil
+		return nil, err
 	}
 	body, ok := bytes.CutPrefix(b, []byte(indexVersion))
 	if !ok || len(body) < crc32.Size || !bytes.Equal(body[:crc32.Size], checksum(body[crc32.Size:])) {
-		return nil
+		return nil, nil
 	}
-	return body[crc32.Size:]
+	return body[crc32.Size:], nil
 }
 
 // writeIndex keeps something under a key. If that fails it is learned again.

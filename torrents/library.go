@@ -76,6 +76,7 @@ type Shown struct {
 	Route    uint64
 	Name     string // unique in the route
 	IsFile   bool
+	FileName string // of a single file, as the metainfo has it, clean: it stays when Name changes
 	Size     int64  // in bytes
 	FirstID  uint64 // file id of its top; enough of the following ones are its own
 	// ArchiveIDs is the first of as many file ids as the metainfo has files: those of the files as folders.
@@ -319,7 +320,7 @@ func (l *Library) announce(e *entry, changed time.Time) {
 		l.look(e)
 	case rec.resolved():
 		l.opts.Watcher.PutTorrent(Shown{
-			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, Size: rec.Size,
+			Infohash: e.ih, Route: rec.Route, Name: rec.Name, IsFile: rec.IsFile, FileName: rec.fileName(), Size: rec.Size,
 			FirstID: rec.FirstID, ArchiveIDs: rec.archiveIDs(), Numbers: Numbers{l, e.ih}, ModTime: rec.ModTime, Changed: changed, Load: e.load,
 			Cached: func() int64 { return e.cachedBytes(0, rec.Size) },
 		})

@@ -82,6 +82,7 @@ func (l *Library) changed(rec torrentRecord, change TorrentChange) (torrentRecor
 	if rec.Name == old.Name && rec.Named == old.Named && rec.Route == old.Route {
 		return rec, nil
 	}
+	rec.FileName = old.fileName()
 	switch holder := l.holder(rec.Route, rec.Name, rec.Infohash); {
 	case holder == nil:
 	case change.Name != nil:

@@ -322,3 +322,35 @@ func TestMoveFailed(t *testing.T) {
 		t.Errorf("after a restart: %+v, %v; want it idle", got, err)
 	}
 }
+
+// TestFileName: what a single file is called in the metainfo stays known, whatever it is shown as, and for torrents of earlier versions.
+func TestFileName(t *testing.T) {
+	l, rec := openTwo(t)
+	ih := mustAdd(t, l, "r", tiny(t, "x.tar.gz", 1)).Infohash
+	double := mustAdd(t, l, "r", tiny(t, "x.tar.gz", 2)).Infohash
+	old := mustAdd(t, l, "r", tiny(t, "old.zip", 3)).Infohash
+	e, err := l.entry(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := e.record()
+	record.FileName = ""
+	e.setRecord(record)
+	if name := rec.await(t, double).Name; name == "x.tar.gz" {
+		t.Errorf("two are shown as %q", name)
+	}
+	mustChange(t, l, ih, TorrentChange{Name: new("film.mkv")})
+	mustChange(t, l, old, TorrentChange{Name: new("new.zip")})
+	mustChange(t, l, old, TorrentChange{Name: new("newer.mkv")})
+	check := func(rec *recorder) {
+		t.Helper()
+		for ih, want := range map[Infohash]string{ih: "x.tar.gz", double: "x.tar.gz", old: "old.zip"} {
+			if got := rec.await(t, ih); got.FileName != want {
+				t.Errorf("%q has the name %q in the metainfo, want %q", got.Name, got.FileName, want)
+			}
+		}
+	}
+	check(rec)
+	_, rec = reopen(t, l)
+	check(rec)
+}

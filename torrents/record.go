@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,7 +93,8 @@ type torrentRecord struct {
 	// The rest is of the metainfo, and zero until it is known.
 	FirstID     uint64    `json:"first_id,omitempty"` // file id of the torrent's top
 	IsFile      bool      `json:"is_file,omitempty"`
-	Size        int64     `json:"size,omitempty"` // in bytes
+	FileName    string    `json:"file_name,omitempty"` // of a single file, clean; see fileName
+	Size        int64     `json:"size,omitempty"`      // in bytes
 	Files       int       `json:"files,omitempty"`
 	ModTime     time.Time `json:"mtime,omitzero"`
 	PieceLength int64     `json:"piece_length,omitempty"` // in bytes
@@ -118,6 +120,9 @@ func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
 	r.FirstID, r.IDs = firstID, m.ids()
 	r.ArchiveIDs = firstID + r.IDs - uint64(m.places)
 	r.IsFile = m.IsFile
+	if m.IsFile {
+		r.FileName = m.Name
+	}
 	r.Size = m.Size
 	r.Files = len(m.Files)
 	r.PieceLength = m.pieceLength
@@ -127,6 +132,14 @@ func (r *torrentRecord) fill(m *Metainfo, metainfoBytes int, firstID uint64) {
 	if r.ModTime.IsZero() {
 		r.ModTime = r.Added
 	}
+}
+
+// fileName returns the name that the metainfo has for a single file. Records of earlier versions have only the one that it is shown under.
+func (r *torrentRecord) fileName() string {
+	if !r.IsFile {
+		return ""
+	}
+	return cmp.Or(r.FileName, r.Name)
 }
 
 // geometry says how the torrent lies in the cache, without what only the metainfo knows.

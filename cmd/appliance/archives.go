@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"shoal/archive"
 	"shoal/archive/spool"
@@ -20,14 +19,18 @@ import (
 
 // archives joins the archives in torrents with the tree.
 type archives struct {
-	store atomic.Pointer[archive.Store] // nil before the library is open, as nobody else may use the folder of the cache then
+	dir   string                        // for what was learned of them
+	store atomic.Pointer[archive.Store] // nil before the library is open, as another process may use the folder of the cache until then
 }
+
+// newArchives returns those of a cache folder, whose store is not open yet.
+func newArchives(cacheDir string) *archives { return &archives{dir: filepath.Join(cacheDir, "index")} }
 
 var errNotOpen = errors.New("archives are not open yet")
 
 // open opens the store, in folders of the cache.
 func (a *archives) open(cfg *Config, opts archive.Options) error {
-	opts.Dir = filepath.Join(cfg.CacheDir, "index")
+	opts.Dir = a.dir
 	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, "spool"), Limit: func() int64 { return int64(cfg.CacheLimit) }, Log: opts.Logger}
 	store, err := archive.New(opts)
 	if err != nil {
@@ -85,12 +88,20 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return members(ctx, a)
 }
 
+// Shown goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the
+// store is open for those that the library has from the beginning, and must not read the metainfo of each.
 func (s *shownArchive) Shown() bool {
-	a, err := s.open()
-	if err != nil { // it will be known better soon
-		return !archive.NeedsWhole(s.name)
+	if a := s.opened.Load(); a != nil {
+		return a.Shown()
 	}
-	return a.Shown()
+	if archive.ShownBefore(s.of.dir, s.key, s.name) {
+		return true
+	}
+	if !archive.NeedsWhole(s.name) {
+		return false
+	}
+	a, err := s.open()
+	return err == nil && a.Shown()
 }
 
 // nestedArchive is one in another.
@@ -114,9 +125,6 @@ func members(ctx context.Context, a *archive.Archive) ([]tree.Member, error) {
 		m := &list[i]
 		shown[i] = tree.Member{
 			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link,
-		}
-		if m.ModTime.IsZero() {
-			shown[i].ModTime = time.Unix(0, 0)
 		}
 		if m.File != nil {
 			shown[i].Content = memberContent{m.File}

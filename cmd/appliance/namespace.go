@@ -62,8 +62,8 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 		Numbers:    numbers{s.Numbers},
 	}
 	if s.IsFile {
-		// The name that the metainfo has, not one that the user gave it: that would make another archive of it.
-		t.Archive = n.archives.shown(s.Infohash, s.Name, 0, func() (archive.File, archive.Folder, error) {
+		// The name that the metainfo has, not one that the user gave it: that would make another archive of it, or none.
+		t.Archive = n.archives.shown(s.Infohash, s.FileName, 0, func() (archive.File, archive.Folder, error) {
 			files, err := s.Load()
 			if err != nil {
 				return nil, nil, err

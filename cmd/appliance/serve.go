@@ -54,9 +54,9 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	runtime.GOMAXPROCS(processors + torrents.Workers)
 	defer runtime.GOMAXPROCS(processors)
 	names := tree.New(time.Now())
-	var inside archives
+	inside := newArchives(cfg.CacheDir)
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
-	library, err := torrents.Open(libraryOptions(cfg, namespace{names, &inside, log}, log))
+	library, err := torrents.Open(libraryOptions(cfg, namespace{names, inside, log}, log))
 	if err != nil {
 		return explainOpen(cfg, err)
 	}

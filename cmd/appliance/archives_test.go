@@ -1,0 +1,156 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"shoal/archive"
+	"shoal/test/complete"
+	"shoal/torrents"
+	"shoal/tree"
+)
+
+// zipped is a zip archive of files, given as "name=content".
+func zipped(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, file := range files {
+		name, content, _ := strings.Cut(file, "=")
+		f, err := w.Create(name)
+		if err == nil {
+			_, err = io.WriteString(f, content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// shelf is a library that is shown in a tree, with the route films. Nothing of it needs peers.
+type shelf struct {
+	namespace
+	library *torrents.Library
+	cache   string
+	log     *bytes.Buffer
+}
+
+// openShelf opens a library in a folder. Its archives are not open yet.
+func openShelf(t testing.TB, dir string) *shelf {
+	t.Helper()
+	s := &shelf{cache: filepath.Join(dir, "cache"), log: new(bytes.Buffer)}
+	log := slog.New(slog.NewTextHandler(s.log, nil))
+	s.namespace = namespace{tree.New(time.Now()), newArchives(s.cache), log}
+	library, err := torrents.Open(torrents.Options{
+		DataDir: filepath.Join(dir, "data"), CacheDir: s.cache, CacheLimit: 1 << 30, Routes: []string{"films"}, Archives: torrents.ArchivesFolder,
+		ReadGiveUp: time.Minute, Idle: time.Minute, Swarm: torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5},
+		Watcher: s.namespace, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.library = library
+	return s
+}
+
+// openArchives opens the archives of the library.
+func (s *shelf) openArchives(t testing.TB) {
+	t.Helper()
+	if err := s.archives.open(&Config{CacheDir: s.cache, CacheLimit: 1 << 30}, archive.Options{Logger: s.namespace.log}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *shelf) close(t testing.TB) {
+	t.Helper()
+	if err := s.archives.close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.library.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// add adds a torrent whose bytes are all there.
+func (s *shelf) add(t testing.TB, name string, files ...complete.File) torrents.Infohash {
+	t.Helper()
+	metainfo, err := complete.Torrent(s.cache, name, 1<<15, files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, err := s.library.AddMetainfo("films", metainfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return added.Infohash
+}
+
+func (s *shelf) isFolder(t testing.TB, path ...string) bool {
+	t.Helper()
+	node, err := s.tree.Walk(t.Context(), path...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return node.IsDir()
+}
+
+// TestRenamedArchive: a name that a user gives makes no archive of a file, and no file of an archive; nor does a restart after that.
+func TestRenamedArchive(t *testing.T) {
+	dir := t.TempDir()
+	s := openShelf(t, dir)
+	for name, shown := range map[string]string{"a.zip": "a.mkv", "b.mkv": "b.zip"} {
+		ih := s.add(t, name, complete.File{Content: zipped(t, "inside.txt="+name)})
+		if _, err := s.library.ChangeTorrent(ih, torrents.TorrentChange{Name: &shown}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, restart := range []bool{false, true} {
+		if restart {
+			s.close(t)
+			s = openShelf(t, dir)
+		}
+		s.openArchives(t)
+		if _, err := s.tree.Walk(t.Context(), "films", "a.mkv", "inside.txt"); err != nil {
+			t.Errorf("after a restart (%t): inside a.zip, which is shown as a.mkv: %v", restart, err)
+		}
+		if s.isFolder(t, "films", "b.zip") {
+			t.Errorf("after a restart (%t): b.mkv, which is shown as b.zip, is a folder", restart)
+		}
+	}
+	s.close(t)
+}
+
+// TestRefusedBeforeOpen: what was refused is a file from the first listing on after a restart. The tree asks before archives are open.
+func TestRefusedBeforeOpen(t *testing.T) {
+	dir := t.TempDir()
+	s := openShelf(t, dir)
+	s.add(t, "good.zip", complete.File{Content: zipped(t, "a=b")})
+	s.add(t, "bad.zip", complete.File{Content: []byte("no archive at all")})
+	s.openArchives(t)
+	if !s.isFolder(t, "films", "bad.zip") {
+		t.Error("bad.zip is no folder before anybody has looked into it")
+	}
+	if _, err := s.tree.Walk(t.Context(), "films", "bad.zip", "x"); err == nil {
+		t.Error("looking into bad.zip succeeds")
+	}
+	if _, err := s.tree.Walk(t.Context(), "films", "good.zip", "a"); err != nil {
+		t.Error(err)
+	}
+	s.close(t)
+
+	s = openShelf(t, dir)
+	defer s.close(t)
+	if s.isFolder(t, "films", "bad.zip") || !s.isFolder(t, "films", "good.zip") {
+		t.Error("after a restart bad.zip is a folder, or good.zip is none")
+	}
+}
