@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"time"
 )
@@ -93,7 +92,7 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 		if list, err := a.members(ctx, saved); err == nil {
 			return list, nil
 		}
-		if err := os.Remove(a.store.indexPath(a.key + listSuffix)); err != nil {
+		if err := a.store.indexes.remove(a.key + listSuffix); err != nil {
 			a.store.log.Warn("what is known of an archive cannot be removed", "archive", a.key, "err", err)
 		}
 	}

@@ -247,7 +247,10 @@ func (c *Cache) EvictTenants(key Key, files []int) (freed int64) {
 
 // forgetTenants removes everything that tenants keep of a torrent.
 func (c *Cache) forgetTenants(key Key) (errs error) {
-	for _, t := range c.lodged() {
+	c.mu.Lock()
+	tenants := slices.Clone(c.tenants)
+	c.mu.Unlock()
+	for _, t := range tenants { // who has nothing may be about to
 		if err := t.keeper.Forget(key); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("free %s: %w", filepath.Join(c.dir, t.folder), err))
 		}
