@@ -16,6 +16,8 @@ type Stats struct {
 	CacheLimit int64
 	// CacheUsed is how many bytes the cache takes on disk, or is about to: pieces, what belongs to them, and what tenants keep.
 	CacheUsed int64
+	// Lodged is what tenants keep of that, by their folders.
+	Lodged map[string]int64
 	// OpenFiles is how many files of the cache are open.
 	OpenFiles int
 
@@ -33,6 +35,7 @@ func States() []State {
 func (l *Library) Stats() Stats {
 	s := Stats{Torrents: make(map[State]int)}
 	s.CacheUsed, s.CacheLimit = l.cache.Use()
+	s.Lodged = l.cache.Lodged()
 	for _, state := range States() {
 		s.Torrents[state] = 0
 	}

@@ -48,6 +48,9 @@ func TestTenant(t *testing.T) {
 	if got := l.Stats().CacheUsed - before; got != 4096 {
 		t.Errorf("%d bytes more are used", got)
 	}
+	if got := l.Stats().Lodged; len(got) != 1 || got["keeper"] != 4096 {
+		t.Errorf("tenants have %v", got)
+	}
 	for _, path := range []string{"a", "b", ""} {
 		if freed, err := l.Evict(s.infohash, path); freed != 5 || err != nil {
 			t.Errorf("evicting %q: %d bytes, %v", path, freed, err)

@@ -89,6 +89,17 @@ func (t *Tenant) Used() int64 {
 	return t.used
 }
 
+// Lodged returns how many bytes the tenants have taken, by their folders.
+func (c *Cache) Lodged() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	used := make(map[string]int64, len(c.tenants))
+	for _, t := range c.tenants {
+		used[t.folder] += t.used
+	}
+	return used
+}
+
 // Take takes room for n bytes that are about to be written, and evicts for that what nobody uses or wants. It waits while there is none,
 // for some seconds at the most. The error is the cause of ctx, ErrNoRoom, or os.ErrClosed.
 func (t *Tenant) Take(ctx context.Context, n int64) error {
