@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -75,7 +76,7 @@ func (a *Archive) NeedsWhole() bool {
 	if _, known := a.list.get(); known || !a.kind.needsWhole(a.codec) {
 		return false
 	}
-	return !a.store.has(a.key + listSuffix)
+	return !a.store.hasIndex(a.key + listSuffix)
 }
 
 // Shown says whether the archive should be a folder now: it is none if it was refused, and as long as all of it would have to be fetched
@@ -84,7 +85,7 @@ func (a *Archive) Shown() bool {
 	if a.Refused() != nil {
 		return false
 	}
-	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.has(a.key+askedSuffix)
+	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.hasIndex(a.key+askedSuffix)
 }
 
 // Ask forgets why the archive was refused, and has it shown though all of it has to be fetched for that.
@@ -129,7 +130,7 @@ func (a *Archive) Refused() error {
 // Options.Dir of that Store, which need not be open. It looks at small files on the disk.
 func ShownBefore(dir, key, name string) bool {
 	has := func(suffix string) bool {
-		_, err := os.Stat(indexPath(dir, key+suffix))
+		_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(key+suffix)))
 		return err == nil
 	}
 	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))

@@ -26,6 +26,7 @@ type deflated struct {
 	uses     int
 	last     time.Time
 	progress float64 // of what is on the disk
+	gone     bool    // nothing is kept of it any more
 }
 
 func (d *deflated) Size() int64 {
@@ -150,13 +151,16 @@ func (d *deflated) rest(since time.Time) bool {
 	if idle {
 		d.reader = nil
 	}
-	known := d.progress
+	known, gone := d.progress, d.gone
 	d.mu.Unlock()
 	if r == nil {
 		return true
 	}
 	if idle {
 		_ = r.Close() // of what it decodes nobody waits for anything
+	}
+	if gone {
+		return idle
 	}
 	if index, progress := r.Index(); progress >= known+saveStep || progress > known && (idle || progress >= 1) {
 		d.store.writeIndex(d.key, index)
@@ -165,6 +169,13 @@ func (d *deflated) rest(since time.Time) bool {
 		d.mu.Unlock()
 	}
 	return idle
+}
+
+// forget keeps what is learned from being saved.
+func (d *deflated) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gone = true
 }
 
 func (d *deflated) isOpen() bool {

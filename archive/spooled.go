@@ -16,7 +16,7 @@ type spooled struct {
 
 func (s *spooled) Size() int64 { return s.size }
 
-// begin opens the member; it is not evicted before it is closed. Nothing is decoded by that.
+// begin opens the member. Nothing is decoded by that.
 func (s *spooled) begin() (*spool.Member, error) { return s.store.spool.Open(s.key, s.size, s.open) }
 
 func (s *spooled) Ready(off int64, n int) bool {
@@ -43,12 +43,21 @@ func (s *spooled) Await(ctx context.Context, off int64, n int) (release func(), 
 	if err != nil {
 		return nil, err
 	}
+	held, err := m.Hold()
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	release = func() {
+		held()
+		m.Close()
+	}
 	if last := min(off+int64(n), s.size) - 1; last >= max(off, 0) {
 		var one [1]byte
 		if _, err := m.ReadAt(ctx, one[:], last); err != nil {
-			m.Close()
+			release()
 			return nil, err
 		}
 	}
-	return m.Close, nil
+	return release, nil
 }

@@ -68,13 +68,17 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 	e, s := d.e, d.e.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.decoding = nil
+	doomed := e.doomed
+	e.decoding, e.doomed = nil, false
 	switch {
 	case s.closed:
 		e.fail(ErrClosed)
 	case permanent:
 		e.err = err
 		e.fail(err)
+		drop, _ = s.evict(e)
+	case doomed:
+		e.fail(fmt.Errorf("%w: others need it", ErrNoRoom))
 		drop, _ = s.evict(e)
 	case err != nil && d.ctx.Err() == nil && !errors.Is(err, errIdle):
 		e.fail(err)
@@ -84,6 +88,9 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 		return drop
 	}
 	e.wanted = 0
+	if e.done == 0 && e.reserved { // nothing has come of it
+		drop, _ = s.evict(e)
+	}
 	e.leave()
 	return drop
 }
@@ -173,6 +180,9 @@ func (d *decoding) decode(f *os.File) error {
 		}
 		if got == 0 {
 			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, done, e.size)
+		}
+		if err := d.occupy(done + int64(got)); err != nil {
+			return err
 		}
 		if _, err := f.WriteAt(buf[:got], done); err != nil {
 			return fmt.Errorf("writing what was decoded: %w", err)

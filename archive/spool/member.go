@@ -110,6 +110,14 @@ func readFile(path string, p []byte, off int64) (int, error) {
 	return n, fmt.Errorf("reading what was decoded: %w", err)
 }
 
+// Hold keeps the member from being evicted, as a read does, until release is called, once. The error is fs.ErrClosed.
+func (m *Member) Hold() (release func(), err error) {
+	if err := m.begin(); err != nil {
+		return nil, err
+	}
+	return m.e.end, nil
+}
+
 // begin counts a read.
 func (m *Member) begin() error {
 	e := m.e

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -24,19 +23,26 @@ type archives struct {
 }
 
 // newArchives returns those of a cache folder, whose store is not open yet.
-func newArchives(cacheDir string) *archives { return &archives{dir: filepath.Join(cacheDir, "index")} }
+func newArchives(cacheDir string) *archives {
+	return &archives{dir: filepath.Join(cacheDir, indexFolder)}
+}
 
 var errNotOpen = errors.New("archives are not open yet")
 
-// open opens the store, in folders of the cache.
-func (a *archives) open(cfg *Config, opts archive.Options) error {
-	opts.Dir = a.dir
-	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, "spool"), Limit: func() int64 { return int64(cfg.CacheLimit) }, Log: opts.Logger}
+// open opens the store, in folders of the library's cache and within its limit, and forgets the archives of torrents that are gone.
+func (a *archives) open(cfg *Config, library *torrents.Library, opts archive.Options) error {
+	decoded := library.Lodge(spoolFolder, spoolShare, spoolKeeper{a})
+	known := library.Lodge(indexFolder, indexShare, indexKeeper{a})
+	opts.Dir, opts.Room, opts.Limit = a.dir, known, known.Limit
+	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, spoolFolder), Room: decoded, Limit: decoded.Limit, Log: opts.Logger}
 	store, err := archive.New(opts)
 	if err != nil {
 		return fmt.Errorf("%sCACHE_DIR: %w", prefix, err)
 	}
 	a.store.Store(store)
+	if err := forgetOthers(store, library); err != nil {
+		opts.Logger.Warn("what is known of the archives of torrents that are gone cannot be removed", "err", err)
+	}
 	return nil
 }
 
@@ -52,7 +58,7 @@ func (a *archives) shown(ih torrents.Infohash, name string, index int, files fun
 	if !archive.IsArchive(name) {
 		return nil
 	}
-	return &shownArchive{of: a, key: ih.String() + "/" + strconv.Itoa(index), name: name, files: files}
+	return &shownArchive{of: a, key: archiveKey(ih, index), name: name, files: files}
 }
 
 // shownArchive is a file of a torrent that can be shown as a folder.

@@ -66,7 +66,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 // openArchives opens the archives of the library.
 func (s *shelf) openArchives(t testing.TB) {
 	t.Helper()
-	if err := s.archives.open(&Config{CacheDir: s.cache, CacheLimit: 1 << 30}, archive.Options{Logger: s.namespace.log}); err != nil {
+	if err := s.archives.open(&Config{CacheDir: s.cache}, s.library, archive.Options{Logger: s.namespace.log}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -71,7 +71,8 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 	stats := func() torrents.Stats {
 		return torrents.Stats{
 			Torrents: map[torrents.State]int{torrents.StateIdle: 3, torrents.StateFailed: 0}, Size: 1 << 40, Members: 2,
-			Activity: torrents.Activity{Peers: 7}, Received: 5000, Sent: 60, Cached: 800, CacheLimit: 900, OpenFiles: 4,
+			Activity: torrents.Activity{Peers: 7}, Received: 5000, Sent: 60, Cached: 800,
+			CacheUsed: 850, Lodged: map[string]int64{"spool": 40}, CacheLimit: 900, OpenFiles: 4,
 		}
 	}
 	return export, admin.New(admin.Options{
@@ -142,7 +143,8 @@ func TestExportIsSeen(t *testing.T) {
 		"shoal_read_wait_seconds_count 0", "shoal_nfs_read_bytes_total 4", "shoal_nfs_clients 1", "shoal_readers 1",
 		`shoal_torrents{state="idle"} 3`, `shoal_torrents{state="failed"} 0`, "shoal_torrents_bytes 1.099511627776e+12",
 		"shoal_swarm_torrents 2", "shoal_swarm_peers 7", "shoal_swarm_received_bytes_total 5000", "shoal_swarm_sent_bytes_total 60",
-		"shoal_cache_bytes 800", "shoal_cache_limit_bytes 900", "shoal_cache_open_files 4",
+		"shoal_cache_bytes 800", "shoal_cache_used_bytes 850",
+		`shoal_cache_archive_bytes{folder="spool"} 40`, "shoal_cache_limit_bytes 900", "shoal_cache_open_files 4",
 		"shoal_build_info{goversion=\"go", "go_goroutines ", "process_start_time_seconds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {
