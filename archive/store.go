@@ -29,7 +29,7 @@ type Options struct {
 	Spool spool.Options
 	// Names say how names are cleaned, and in which charset they are unless they say so themselves.
 	Names names.Options
-	// Depth is how many archives may be in each other: 2 if it is 0, and 4 at the most.
+	// Depth is how many archives may be in each other: 2 if it is 0, and MaxDepth at the most.
 	Depth int
 	// Workers is how many decode at a time; one for each processor if it is 0.
 	Workers int
@@ -55,7 +55,8 @@ type Store struct {
 
 const (
 	defaultDepth = 2
-	maxDepth     = 4
+	// MaxDepth is how many archives may be in each other at the most.
+	MaxDepth = 4
 	// decodes is how many decodes of segments may have begun, most of them waiting for peers.
 	decodes = 48
 	// restTime is how long a decoder stays after its last use.
@@ -67,7 +68,7 @@ func New(o Options) (*Store, error) {
 	if o.Depth == 0 {
 		o.Depth = defaultDepth
 	}
-	o.Depth = min(o.Depth, maxDepth)
+	o.Depth = min(o.Depth, MaxDepth)
 	if o.Segments == 0 {
 		o.Segments = inflate.DefaultCacheLimit
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -30,9 +31,12 @@ func newArchives(cacheDir string) *archives { return &archives{dir: filepath.Joi
 var errNotOpen = errors.New("archives are not open yet")
 
 // open opens the store, in folders of the cache.
-func (a *archives) open(cfg *Config, opts archive.Options) error {
-	opts.Dir = a.dir
-	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, "spool"), Limit: func() int64 { return int64(cfg.CacheLimit) }, Log: opts.Logger}
+func (a *archives) open(cfg *Config, log *slog.Logger) error {
+	opts := archive.Options{Dir: a.dir, Segments: int64(cfg.ArchiveMemory), Depth: cfg.ArchiveDepth, Logger: log}
+	if cfg.ArchiveCharset != auto {
+		opts.Names.Charset = cfg.ArchiveCharset
+	}
+	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, "spool"), Limit: func() int64 { return int64(cfg.CacheLimit) }, Log: log}
 	store, err := archive.New(opts)
 	if err != nil {
 		return fmt.Errorf("%sCACHE_DIR: %w", prefix, err)

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/admin"
-	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -60,7 +59,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return explainOpen(cfg, err)
 	}
-	err = inside.open(cfg, archive.Options{Logger: log})
+	err = inside.open(cfg, log)
 	if err == nil {
 		err = serveLibrary(ctx, cfg, names, library, log)
 	}
