@@ -19,26 +19,27 @@ import (
 
 // row has the members that CONTRACT promises of a torrent, and their types.
 type row struct {
-	Infohash string     `json:"infohash"`
-	Name     string     `json:"name"`
-	Route    string     `json:"route"`
-	State    string     `json:"state"`
-	Reason   string     `json:"reason"`
-	Size     int64      `json:"size"`
-	Cached   int64      `json:"cached"`
-	Files    int        `json:"files"`
-	Peers    int        `json:"peers"`
-	Seeds    int        `json:"seeds"`
-	DownRate int64      `json:"down_rate"`
-	UpRate   int64      `json:"up_rate"`
-	Added    time.Time  `json:"added"`
-	LastRead *time.Time `json:"last_read"`
-	Paused   bool       `json:"paused"`
-	Pinned   bool       `json:"pinned"`
+	Infohash        string     `json:"infohash"`
+	Name            string     `json:"name"`
+	Route           string     `json:"route"`
+	State           string     `json:"state"`
+	Reason          string     `json:"reason"`
+	Size            int64      `json:"size"`
+	Cached          int64      `json:"cached"`
+	Files           int        `json:"files"`
+	Peers           int        `json:"peers"`
+	Seeds           int        `json:"seeds"`
+	DownRate        int64      `json:"down_rate"`
+	UpRate          int64      `json:"up_rate"`
+	Added           time.Time  `json:"added"`
+	LastRead        *time.Time `json:"last_read"`
+	Paused          bool       `json:"paused"`
+	Pinned          bool       `json:"pinned"`
+	ArchivesRefused int        `json:"archives_refused"`
 }
 
 var members = []string{
-	"added", "cached", "down_rate", "files", "infohash", "last_read", "name", "paused", "peers", "pinned", "reason", "route",
+	"added", "archives_refused", "cached", "down_rate", "files", "infohash", "last_read", "name", "paused", "peers", "pinned", "reason", "route",
 	"seeds", "size", "state", "up_rate",
 }
 

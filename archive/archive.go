@@ -73,7 +73,13 @@ func WasRefused(dir, key string) error {
 	return nil
 }
 
-func refusal(reason []byte) error { return fmt.Errorf("%w: %s", ErrFormat, reason) }
+// refusal is an error that was kept on the disk, in its own words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// Unwrap returns one of those that Refuses finds: which one it was is not kept.
+func (r refusal) Unwrap() error { return ErrFormat }
 
 const (
 	listSuffix    = "/list"
@@ -97,7 +103,7 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
 		}
 		if err != nil && Refuses(err) {
-			a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
+			a.store.log.Debug("an archive is refused", "archive", a.key, "err", err) // who knows where it is tells people
 			a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
 		}
 	}()

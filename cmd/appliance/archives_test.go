@@ -53,7 +53,7 @@ func openShelf(t testing.TB, dir string, environ ...string) *shelf {
 	}
 	s := &shelf{config: cfg, log: new(bytes.Buffer)}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
-	s.namespace = namespace{tree.New(time.Now()), newArchives(cfg.CacheDir), log}
+	s.namespace = namespace{tree.New(time.Now()), newArchives(cfg.CacheDir, log), log}
 	library, err := torrents.Open(torrents.Options{
 		DataDir: cfg.DataDir, CacheDir: cfg.CacheDir, CacheLimit: 1 << 30, Routes: []string{"films"}, Archives: torrents.ArchivesFolder,
 		ReadGiveUp: time.Minute, Idle: time.Minute, Swarm: torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5},
@@ -69,7 +69,7 @@ func openShelf(t testing.TB, dir string, environ ...string) *shelf {
 // openArchives opens the archives of the library.
 func (s *shelf) openArchives(t testing.TB) {
 	t.Helper()
-	if err := s.archives.open(s.config, s.namespace.log); err != nil {
+	if err := s.archives.open(s.config); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,7 +87,18 @@ func (s *shelf) close(t testing.TB) {
 // add adds a torrent whose bytes are all there.
 func (s *shelf) add(t testing.TB, name string, files ...complete.File) torrents.Infohash {
 	t.Helper()
-	metainfo, err := complete.Torrent(s.config.CacheDir, name, 1<<15, files...)
+	return s.addFrom(t, s.config.CacheDir, name, files)
+}
+
+// addAbsent adds a torrent that nobody has.
+func (s *shelf) addAbsent(t testing.TB, name string, files ...complete.File) torrents.Infohash {
+	t.Helper()
+	return s.addFrom(t, "", name, files)
+}
+
+func (s *shelf) addFrom(t testing.TB, cache, name string, files []complete.File) torrents.Infohash {
+	t.Helper()
+	metainfo, err := complete.Torrent(cache, name, 1<<15, files...)
 	if err != nil {
 		t.Fatal(err)
 	}
