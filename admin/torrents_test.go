@@ -479,10 +479,14 @@ func TestRemoveTorrent(t *testing.T) {
 	wantStatus(t, s.upload(t, inRoute("music"), file("a.torrent", torrentFile("a", 1))), http.StatusCreated)
 }
 
+// straight is what becomes of a name in a metainfo that turns the direction of writing.
+var straight = strings.NewReplacer("\u202e", "_")
+
 func TestHostileTorrentNames(t *testing.T) {
 	s := openSite(t)
 	for i, name := range hostileNames {
 		content := torrentFile(name, i+1)
+		name := straight.Replace(name)
 		a := s.upload(t, inRoute("films"), file(name, content))
 		wantStatus(t, a, http.StatusCreated)
 		wantName(t, a, name, decode[row](t, a).Name)
@@ -495,7 +499,11 @@ func TestHostileTorrentNames(t *testing.T) {
 	}
 	a := s.get(t, "/api/v1/torrents?limit=1000")
 	got := decode[torrentList](t, a).names()
-	want := slices.Sorted(slices.Values(hostileNames))
+	var want []string
+	for _, name := range hostileNames {
+		want = append(want, straight.Replace(name))
+	}
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the torrents are %q, want %q", got, want)
 	}
