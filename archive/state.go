@@ -31,7 +31,7 @@ func (a *Archive) Status() Status {
 	if list, known := a.list.get(); known {
 		return Status{State: StateListed, Members: len(list)}
 	}
-	if _, err := os.Stat(a.store.indexPath(a.key + listSuffix)); err == nil {
+	if a.store.has(a.key + listSuffix) {
 		return Status{State: StateListed, Members: -1}
 	}
 	if !a.Shown() {

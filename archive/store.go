@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,11 +28,12 @@ type Options struct {
 	Segments int64
 	// Spool says where members are decoded to that can only be read from their start. Its Permanent is set here.
 	Spool spool.Options
-	// Names say how names are cleaned, and in which charset they are unless they say so themselves.
+	// Names say in which charset names are unless they say so themselves. Its limits are those of Limits.
 	Names names.Options
-	// Depth is how many archives may be in each other: 2 if it is 0, and MaxDepth at the most.
-	Depth int
-	// Workers is how many decode at a time; one for each processor if it is 0.
+	// Limits are what an archive may have and cost.
+	Limits Limits
+	// Workers is how many decode at a time, and how many decoders of Spool are open, with the memory that each takes; one for each
+	// processor if it is 0.
 	Workers int
 	Logger  *slog.Logger
 }
@@ -43,6 +45,7 @@ type Store struct {
 	segments *inflate.Cache
 	pool     *inflate.Pool
 	spool    *spool.Spool
+	heavy    chan struct{} // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
 	cancel context.CancelFunc
@@ -50,13 +53,11 @@ type Store struct {
 
 	mu     sync.Mutex
 	open   map[*deflated]struct{} // those that have a decoder
+	nested map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
 	closed bool
 }
 
 const (
-	defaultDepth = 2
-	// MaxDepth is how many archives may be in each other at the most.
-	MaxDepth = 4
 	// decodes is how many decodes of segments may have begun, most of them waiting for peers.
 	decodes = 48
 	// restTime is how long a decoder stays after its last use.
@@ -65,10 +66,8 @@ const (
 
 // New opens the store. The error is one of the disk.
 func New(o Options) (*Store, error) {
-	if o.Depth == 0 {
-		o.Depth = defaultDepth
-	}
-	o.Depth = min(o.Depth, MaxDepth)
+	o.Limits = o.Limits.withDefaults()
+	o.Names = o.Limits.names(o.Names)
 	if o.Segments == 0 {
 		o.Segments = inflate.DefaultCacheLimit
 	}
@@ -78,6 +77,9 @@ func New(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of archives: %w", err)
 	}
+	if o.Spool.Workers == 0 {
+		o.Spool.Workers = o.Workers
+	}
 	o.Spool.Permanent = Refuses
 	sp, err := spool.New(o.Spool)
 	if err != nil {
@@ -85,7 +87,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		open: make(map[*deflated]struct{}),
+		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}), nested: make(map[string]int),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
@@ -103,6 +105,16 @@ func (s *Store) Close() error {
 		d.rest(time.Now().Add(time.Hour))
 	}
 	return s.spool.Close()
+}
+
+// run runs something on a goroutine that Close waits for. It is false after Close.
+func (s *Store) run(do func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.tasks.Go(do)
+	}
+	return !s.closed
 }
 
 // opened notes a decoder. It is false after Close.
@@ -200,10 +212,27 @@ func (s *Store) writeIndex(key string, body []byte) {
 	}
 }
 
+// has says whether something is kept under a key.
+func (s *Store) has(key string) bool {
+	_, err := os.Stat(s.indexPath(key))
+	return err == nil
+}
+
+// removeIndex removes what is kept under a key.
+func (s *Store) removeIndex(key string) {
+	if err := os.Remove(s.indexPath(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("what is known of an archive cannot be removed", "path", s.indexPath(key), "err", err)
+	}
+}
+
 const tempSuffix = ".new"
 
 // Forget removes what is known of archives whose keys begin with a folder.
 func (s *Store) Forget(folder string) error {
+	torrent, _, _ := strings.Cut(folder, "/")
+	s.mu.Lock()
+	delete(s.nested, torrent)
+	s.mu.Unlock()
 	if err := os.RemoveAll(s.indexPath(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget archives: %w", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrNotArchive is returned for an archive that cannot be shown as a folder, now and later: it is damaged, encrypted, or none. From then
-// on it is a file.
+// ErrNotArchive is returned for an archive that cannot be shown as a folder: it is damaged, encrypted, or none. From then on it is a file,
+// until somebody asks for it to be looked at again.
 var ErrNotArchive = errors.New("not to be shown as a folder")
 
 // ErrUnread is returned for what is inside an archive that nobody has looked into since the start: Load reads it, and waits for peers.
@@ -25,8 +25,9 @@ type Archive interface {
 	// Members lists what is inside, in the archive's own order, which is the same each time. It waits for peers as long as ctx lasts,
 	// if that is not known already. The error is one of them, or ErrNotArchive with the reason.
 	Members(ctx context.Context) ([]Member, error)
-	// Refused says, at once, whether it is known from earlier that the error is ErrNotArchive.
-	Refused() bool
+	// Shown says, at once, whether the archive should be a folder now. It should not if it is known that the error is ErrNotArchive, or
+	// if too much would have to be fetched only to list it. That may change both ways.
+	Shown() bool
 }
 
 // Member is a file, folder or link in an archive. Its place in the list is its identity.
@@ -69,7 +70,7 @@ type archive struct {
 	name    string // of the folder, when it is shown beside the file; empty for one that is a torrent
 
 	inside atomic.Pointer[members] // nil until loaded, constant afterwards
-	failed atomic.Bool
+	shown  atomic.Bool             // as a folder, and not as a file
 }
 
 // members is the inside of an archive.
@@ -82,6 +83,7 @@ type members struct {
 
 type memberFolder struct {
 	children []int32 // sorted by name
+	archives bool    // there are some among them
 	dirs     listings
 }
 
@@ -132,9 +134,8 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	list, err := a.source.Members(ctx)
 	if err != nil {
-		if errors.Is(err, ErrNotArchive) && !a.failed.Swap(true) {
-			a.torrent.shownAt.Store(time.Now().UnixNano())
-			a.file.shownOtherwise()
+		if errors.Is(err, ErrNotArchive) && !a.show(false) {
+			a.file.shownOtherwise() // a listing may have been begun before
 		}
 		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
 	}
@@ -144,6 +145,16 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	a.inside.CompareAndSwap(nil, in)
 	return a.inside.Load(), nil
+}
+
+// show has the archive be a folder, or a file. It says whether that is a change.
+func (a *archive) show(folder bool) bool {
+	if a.shown.Swap(folder) == folder {
+		return false
+	}
+	a.torrent.shownAt.Store(time.Now().UnixNano())
+	a.file.shownOtherwise()
+	return true
 }
 
 func (a *archive) newMembers(list []Member) (*members, error) {
@@ -174,6 +185,7 @@ func (a *archive) newMembers(list []Member) (*members, error) {
 	for i := range list {
 		if m := &list[i]; m.Archive != nil {
 			in.nested[int32(i)] = a.nest(in, i)
+			in.folders[int32(m.Parent)].archives = true
 		}
 	}
 	return in, nil
@@ -194,7 +206,7 @@ func (a *archive) nest(in *members, i int) *archive {
 			return taken
 		}),
 	}
-	nested.failed.Store(m.Archive.Refused())
+	nested.shown.Store(m.Archive.Shown())
 	return nested
 }
 
@@ -242,15 +254,75 @@ func (a *archive) shownName() string {
 	return contentsName(t.name, func(name string) bool { return t.route.torrents[name] != nil })
 }
 
-// entries appends how a file is shown that may be an archive, nil if it is none. That of a torrent needs Tree.mu.
-func (a *archive) entries(list []Entry, file Entry, way Archives) []Entry {
+// listing is one in the making.
+type listing struct {
+	entries []Entry
+	hidden  []*archive // which are shown as files
+}
+
+// add adds a file that may be an archive, nil if it is none. That of a torrent needs Tree.mu.
+func (l *listing) add(a *archive, file Entry, way Archives) {
+	folder := Entry{Name: file.Name}
 	switch {
-	case a == nil || way == ArchivesOff || a.failed.Load():
-		return append(list, file)
+	case a == nil || way == ArchivesOff:
+		l.entries = append(l.entries, file)
+		return
+	case !a.shown.Load():
+		l.hidden = append(l.hidden, a)
+		l.entries = append(l.entries, file)
+		return
 	case way == ArchivesBoth:
-		return append(list, file, Entry{Name: a.shownName(), Node: a.top()})
-	default:
-		return append(list, Entry{Name: file.Name, Node: a.top()})
+		folder.Name = a.shownName()
+		l.entries = append(l.entries, file)
+	}
+	folder.Node = a.top()
+	l.entries = append(l.entries, folder)
+}
+
+// look shows those archives as folders that have become such since the listing was made, and says whether there are some. It looks once
+// in a while.
+func (d *Dir) look() (changed bool) {
+	if d == nil || len(d.hidden) == 0 {
+		return false
+	}
+	now, last := time.Now().UnixNano(), d.looked.Load()
+	if now-last < int64(lookPause) || !d.looked.CompareAndSwap(last, now) {
+		return false
+	}
+	for _, a := range d.hidden {
+		switch {
+		case a.shown.Load(): // since the listing was begun
+			a.file.shownOtherwise()
+			changed = true
+		case a.source.Shown() && a.show(true):
+			changed = true
+		}
+	}
+	return changed
+}
+
+const lookPause = time.Second
+
+// look is that of the listings that are kept.
+func (l *listings) look() {
+	for i := range l {
+		l[i].Load().look()
+	}
+}
+
+// keep returns the listing that is kept at a place, or makes it.
+func (l *listings) keep(way Archives, list func(l *listing)) *Dir {
+	for {
+		d := l[way].Load()
+		if d == nil {
+			var l2 listing
+			list(&l2)
+			d = newDir(l2)
+			l[way].Store(d)
+		}
+		if !d.look() {
+			return d
+		}
 	}
 }
 
@@ -271,6 +343,12 @@ const (
 // stat is Node.Stat of what is in an archive.
 func (a *archive) stat(n *Node, at *Attr) {
 	in, m := n.memberOf()
+	var folder *memberFolder
+	if in != nil {
+		if folder = in.folders[n.member-1]; folder != nil {
+			folder.dirs.look()
+		}
+	}
 	if m == nil {
 		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.changed()}
 		return
@@ -279,6 +357,9 @@ func (a *archive) stat(n *Node, at *Attr) {
 	switch {
 	case m.Dir:
 		at.Mode, at.Size = dirMode, 0
+		if folder.archives {
+			at.ModTime = a.torrent.changedSince(m.ModTime)
+		}
 	case m.Link != "":
 		at.Mode, at.Size, at.Used = linkMode, int64(len(m.Link)), int64(len(m.Link))
 	case m.Run:
@@ -326,17 +407,12 @@ func (a *archive) dir(n Node, way Archives) (*Dir, error) {
 	if folder == nil {
 		return nil, ErrNotDir
 	}
-	if d := folder.dirs[way].Load(); d != nil {
-		return d, nil
-	}
-	var entries []Entry
-	for _, c := range folder.children {
-		file := Entry{Name: in.list[c].Name, Node: Node{tree: n.tree, torrent: n.torrent, archive: a, member: c + 1}}
-		entries = in.nested[c].entries(entries, file, way)
-	}
-	d := newDir(entries)
-	folder.dirs[way].Store(d)
-	return d, nil
+	return folder.dirs.keep(way, func(l *listing) {
+		for _, c := range folder.children {
+			file := Entry{Name: in.list[c].Name, Node: Node{tree: n.tree, torrent: n.torrent, archive: a, member: c + 1}}
+			l.add(in.nested[c], file, way)
+		}
+	}), nil
 }
 
 // content is Node.Content of what is in an archive.
@@ -354,7 +430,7 @@ func (a *archive) content(n *Node) (Content, error) {
 	}
 }
 
-// shownOtherwise forgets the listing of the folder in which a file is that turned out to be no archive.
+// shownOtherwise forgets the listing of the folder in which a file is that became a folder, or a file again.
 func (n Node) shownOtherwise() {
 	switch above := n.Parent(); {
 	case n.archive != nil:

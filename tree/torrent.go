@@ -78,7 +78,7 @@ func newTorrent(tree *Tree, n Torrent) *torrent {
 	}
 	if n.IsFile && n.Archive != nil {
 		t.archive = &archive{torrent: t, source: n.Archive, place: "0", id: n.ArchiveIDs, file: Node{tree: tree, torrent: t}}
-		t.archive.failed.Store(n.Archive.Refused())
+		t.archive.shown.Store(n.Archive.Shown())
 	}
 	return t
 }
@@ -146,7 +146,7 @@ func (t *torrent) noteArchives(in *inside, files []File) {
 				return taken
 			}),
 		}
-		n.archive.failed.Store(f.Archive.Refused())
+		n.archive.shown.Store(f.Archive.Shown())
 	}
 }
 
@@ -252,18 +252,24 @@ func (in *inside) noteFile(index int, node int32) {
 }
 
 // changed is the mtime of the folders inside: NFS clients keep a listing until it differs.
-func (t *torrent) changed() time.Time {
+func (t *torrent) changed() time.Time { return t.changedSince(t.mtime) }
+
+// changedSince is the mtime of a folder that would have this one if no archives were in it.
+func (t *torrent) changedSince(mtime time.Time) time.Time {
 	if at := t.shownAt.Load(); at != 0 {
-		return later(t.mtime, time.Unix(0, at))
+		return later(mtime, time.Unix(0, at))
 	}
-	return t.mtime
+	return mtime
 }
 
 func (t *torrent) stat(inner int32, a *Attr) {
 	*a = Attr{Mode: fileMode, Size: t.size, FileID: t.firstID, ModTime: t.mtime}
+	in := t.inside.Load()
+	if in != nil && in.nodes[inner].isDir() {
+		in.nodes[inner].folder.dirs.look()
+	}
 	switch {
 	case inner != 0:
-		in := t.inside.Load()
 		n := &in.nodes[inner]
 		a.Size, a.FileID = n.size, t.firstID+in.fileID(n)
 		if n.isDir() {
@@ -308,17 +314,13 @@ func (t *torrent) dir(of Node, way Archives) (*Dir, error) {
 	if folder == nil {
 		return nil, ErrNotDir
 	}
-	if d := folder.dirs[way].Load(); d != nil {
-		return d, nil
-	}
-	entries := make([]Entry, 0, len(folder.children))
-	for _, c := range folder.children {
-		n := &in.nodes[c]
-		entries = n.archive.entries(entries, Entry{Name: n.name, Node: Node{tree: of.tree, torrent: t, inner: c}}, way)
-	}
-	d := newDir(entries)
-	folder.dirs[way].Store(d)
-	return d, nil
+	return folder.dirs.keep(way, func(l *listing) {
+		l.entries = make([]Entry, 0, len(folder.children))
+		for _, c := range folder.children {
+			n := &in.nodes[c]
+			l.add(n.archive, Entry{Name: n.name, Node: Node{tree: of.tree, torrent: t, inner: c}}, way)
+		}
+	}), nil
 }
 
 func (t *torrent) content(inner int32) (Content, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"shoal/admin"
 	"shoal/test/complete"
@@ -187,4 +188,33 @@ func TestLooks(t *testing.T) {
 	if begun.err == nil || strings.Contains(s.log.String(), "could not be read") {
 		t.Errorf("the end of all ends a look with %v, and logs\n%s", begun.err, s.log)
 	}
+}
+
+// TestWaitingArchive has an archive that has to be read whole, of which nothing is there.
+func TestWaitingArchive(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.openArchives(t)
+	ih := s.addAbsent(t, "away.tar.gz", complete.File{Content: make([]byte, 100)})
+	if got, want := s.listedAs(t, ih, admin.ArchiveWaiting, 1), []string{"0  waiting ?"}; !slices.Equal(got, want) {
+		t.Errorf("it is listed as %q, want %q", got, want)
+	}
+	if s.isFolder(t, "films", "away.tar.gz") {
+		t.Error("it is a folder before it is there")
+	}
+	l, err := s.archives.find(ih, "0")
+	if err == nil {
+		_, err = s.archives.begin(l)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.listedAs(t, ih, admin.ArchiveReading, 1), []string{"0  reading ?"}; !slices.Equal(got, want) {
+		t.Errorf("once it was asked for it is listed as %q, want %q", got, want)
+	}
+	for end := time.Now().Add(20 * time.Second); !s.isFolder(t, "films", "away.tar.gz"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("once it was asked for it is no folder")
+		}
+	}
+	s.close(t)
 }

@@ -49,9 +49,10 @@ func newArchives(cacheDir string, log *slog.Logger) *archives {
 
 var errNotOpen = errors.New("archives are not open yet")
 
-// open opens the store, in folders of the cache.
-func (a *archives) open(cfg *Config) error {
-	opts := archive.Options{Dir: a.dir, Segments: int64(cfg.ArchiveMemory), Depth: cfg.ArchiveDepth, Logger: a.log}
+// open opens the store, in folders of the cache. workers is how many decode at a time.
+func (a *archives) open(cfg *Config, workers int) error {
+	opts := archive.Options{Dir: a.dir, Segments: int64(cfg.ArchiveMemory), Workers: workers, Logger: a.log}
+	opts.Limits.Depth = cfg.ArchiveDepth
 	if cfg.ArchiveCharset != auto {
 		opts.Names.Charset = cfg.ArchiveCharset
 	}
@@ -235,17 +236,20 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return s.set.members(ctx, a, s.place, s.path)
 }
 
-// Refused goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the
-// store is open for those that the library has from the beginning, and must not read the metainfo of each.
-func (s *shownArchive) Refused() bool {
-	var reason error
+// Shown goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the store
+// is open for those that the library has from the beginning, and must not read the metainfo of each.
+func (s *shownArchive) Shown() bool {
 	if a := s.opened.Load(); a != nil {
-		reason = a.Refused()
-	} else {
-		reason = archive.WasRefused(s.set.of.dir, s.key)
+		s.set.noteRefused(s.place, a.Refused())
+		return a.Shown()
 	}
+	reason := archive.WasRefused(s.set.of.dir, s.key)
 	s.set.noteRefused(s.place, reason)
-	return reason != nil
+	if reason == nil && !archive.NeedsWhole(s.name) {
+		return true
+	}
+	a, err := s.open()
+	return err == nil && a.Shown() // the tree asks again if it is not
 }
 
 // nestedArchive is one in another.
@@ -260,10 +264,9 @@ func (n *nestedArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return n.set.members(ctx, n.inner, n.place, n.path)
 }
 
-func (n *nestedArchive) Refused() bool {
-	reason := n.inner.Refused()
-	n.set.noteRefused(n.place, reason)
-	return reason != nil
+func (n *nestedArchive) Shown() bool {
+	n.set.noteRefused(n.place, n.inner.Refused())
+	return n.inner.Shown()
 }
 
 // memberContent is a member of an archive as the tree has it.
@@ -288,10 +291,14 @@ func (c memberContent) Extent(off int64, n int) (file *os.File, at int64, done f
 	return of.file.Extent(at, n)
 }
 
+var _ archive.Holder = torrentFile{}
+
 // torrentFile is a file of a torrent as something that an archive may lie in.
 type torrentFile struct{ file *torrents.File }
 
 func (f torrentFile) Size() int64 { return f.file.Size }
+
+func (f torrentFile) Holds(off, n int64) bool { return f.file.Holds(off, n) }
 
 func (f torrentFile) Ready(off int64, n int) bool { return f.file.Ready(off, n) }
 

@@ -69,7 +69,7 @@ func openShelf(t testing.TB, dir string, environ ...string) *shelf {
 // openArchives opens the archives of the library.
 func (s *shelf) openArchives(t testing.TB) {
 	t.Helper()
-	if err := s.archives.open(s.config); err != nil {
+	if err := s.archives.open(s.config, 2); err != nil {
 		t.Fatal(err)
 	}
 }

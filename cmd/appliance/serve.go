@@ -59,7 +59,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return explainOpen(cfg, err)
 	}
-	err = inside.open(cfg)
+	err = inside.open(cfg, processors)
 	if err == nil {
 		err = serveLibrary(ctx, cfg, names, library, inside, log)
 	}
