@@ -43,6 +43,7 @@ type site struct {
 
 	clients []Client
 	readers []Reader
+	inside  *shelf
 }
 
 // openSite opens a library and its site. prepare may put files into the data folder before.
@@ -53,6 +54,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		watcher: &watcher{shown: make(map[torrents.Infohash]torrents.Shown)},
 		log:     &testLog{},
 		dataDir: filepath.Join(dir, "data"),
+		inside:  &shelf{},
 	}
 	for _, f := range prepare {
 		f(s.dataDir)
@@ -93,6 +95,7 @@ func (s *site) at(base string) http.Handler {
 		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
 		Clients: func() []Client { return s.clients },
 		Readers: func() []Reader { return s.readers },
+		Inside:  s.inside,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(testMetrics))
@@ -374,7 +377,7 @@ func calls(t testing.TB) []call {
 // path is a path that the template matches, of a route and a torrent.
 func (c call) path(t testing.TB, route, infohash string) string {
 	t.Helper()
-	path := strings.NewReplacer("{route}", route, "{infohash}", infohash).Replace(c.template)
+	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0").Replace(c.template)
 	if strings.Contains(path, "{") {
 		t.Fatalf("no test knows a value for a variable of %s; name it here", c.template)
 	}

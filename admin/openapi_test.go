@@ -212,7 +212,7 @@ func TestOpenAPISchemas(t *testing.T) {
 	for schema, sent := range map[string]any{
 		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{},
 		"Limits": limitsJSON{}, "Limit": limitJSON{},
-		"Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
+		"Archive": Archive{}, "Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
 	} {
 		b, err := json.Marshal(sent)
@@ -268,6 +268,16 @@ func TestOpenAPIValues(t *testing.T) {
 	}
 	if got := describedTexts(t, "components", "schemas", "Archives", "enum"); !slices.Equal(got, wantArchives) {
 		t.Errorf("openapi.yaml has the archives %q, want %q", got, wantArchives)
+	}
+	var wantArchiveStates []string
+	for _, s := range ArchiveStates() {
+		wantArchiveStates = append(wantArchiveStates, string(s))
+	}
+	if got := describedTexts(t, "components", "schemas", "ArchiveState", "enum"); !slices.Equal(got, wantArchiveStates) {
+		t.Errorf("openapi.yaml has the states of archives %q, want %q", got, wantArchiveStates)
+	}
+	if got := described(t, "components", "schemas", "ArchivePlace", "pattern"); got != archivePlace.String() {
+		t.Errorf("openapi.yaml has the pattern %q for the place of an archive, want %q", got, archivePlace)
 	}
 	limit := parameter(t, "limit")
 	if limit["default"] != defaultLimit || limit["maximum"] != maxLimit || limit["minimum"] != 1 {

@@ -69,8 +69,13 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
-	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused), errors.Is(err, torrents.ErrPinned):
+	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused), errors.Is(err, torrents.ErrPinned),
+		errors.Is(err, torrents.ErrCacheTooSmall):
 		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
+	case errors.Is(err, ErrBusy):
+		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}
+	case errors.Is(err, torrents.ErrGaveUp):
+		p = problem{Status: http.StatusGatewayTimeout, Detail: sentence(err)}
 	case errors.As(err, &write):
 		s.log.Error("a change could not be written", "method", r.Method, "path", r.URL.Path, "err", err)
 		p.Detail = "The change was not made, as it could not be written to the data folder: " + reason(err) + "."

@@ -27,6 +27,7 @@ type Options struct {
 	BasePath string            // where the site is, "/" or "/shoal"
 	Version  string            // of the program
 
+	Inside  Archives        // those in torrents
 	Clients func() []Client // who has made NFS calls
 	Readers func() []Reader // who reads what now
 	Metrics http.Handler    // for Prometheus
@@ -41,6 +42,7 @@ type server struct {
 	base     string // of every path; without a slash at its end
 	version  string
 	started  time.Time
+	inside   Archives
 	clients  func() []Client
 	readers  func() []Reader
 	metrics  http.Handler
@@ -56,6 +58,7 @@ func New(opts Options) http.Handler {
 		base:     strings.TrimSuffix(opts.BasePath, "/"),
 		version:  opts.Version,
 		started:  time.Now(),
+		inside:   opts.Inside,
 		clients:  opts.Clients,
 		readers:  opts.Readers,
 		metrics:  opts.Metrics,
@@ -85,6 +88,7 @@ func (s *server) routes() *mux.Router {
 	s.registerLimits(api)
 	s.registerSwarm(api)
 	s.registerPrefetch(api)
+	s.registerArchives(api)
 	s.registerClients(api)
 	s.registerWatch(api)
 	return site

@@ -42,13 +42,16 @@ type torrentJSON struct {
 	LastRead *time.Time     `json:"last_read"`
 	Paused   bool           `json:"paused"`
 	Pinned   bool           `json:"pinned"`
+	// ArchivesRefused is as far as it is known since the start.
+	ArchivesRefused int `json:"archives_refused"`
 }
 
-func newTorrentJSON(t torrents.Torrent) torrentJSON {
+func (s *server) newTorrentJSON(t torrents.Torrent) torrentJSON {
 	j := torrentJSON{
 		Infohash: t.Infohash.String(), Name: t.Name, Route: t.Route, State: t.State, Reason: t.Reason,
 		Size: t.Size, Cached: t.Cached, Files: t.Files, Peers: t.Peers, Seeds: t.Seeds,
 		DownRate: t.DownRate, UpRate: t.UpRate, Added: t.Added, Paused: t.Paused, Pinned: t.Pinned,
+		ArchivesRefused: s.inside.Refused(t.Infohash),
 	}
 	if !t.LastRead.IsZero() {
 		j.LastRead = &t.LastRead
@@ -69,7 +72,7 @@ func (s *server) listTorrents(w http.ResponseWriter, r *http.Request) {
 		Next     string        `json:"next,omitempty"` // cursor of the next page
 	}{Torrents: []torrentJSON{}, Total: page.total, Next: page.next}
 	for _, t := range page.torrents {
-		list.Torrents = append(list.Torrents, newTorrentJSON(t))
+		list.Torrents = append(list.Torrents, s.newTorrentJSON(t))
 	}
 	writeJSON(w, http.StatusOK, "application/json", list)
 }
@@ -85,7 +88,7 @@ func (s *server) getTorrent(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", newTorrentJSON(t))
+	writeJSON(w, http.StatusOK, "application/json", s.newTorrentJSON(t))
 }
 
 func (s *server) changeTorrent(w http.ResponseWriter, r *http.Request) {
@@ -104,7 +107,7 @@ func (s *server) changeTorrent(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", newTorrentJSON(t))
+	writeJSON(w, http.StatusOK, "application/json", s.newTorrentJSON(t))
 }
 
 func (s *server) readTorrentChange(w http.ResponseWriter, r *http.Request) (torrents.TorrentChange, error) {
@@ -164,14 +167,14 @@ func (s *server) addTorrents(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(added) == 1 {
 		w.Header().Set("Location", "torrents/"+added[0].Infohash.String())
-		writeJSON(w, http.StatusCreated, "application/json", newTorrentJSON(added[0]))
+		writeJSON(w, http.StatusCreated, "application/json", s.newTorrentJSON(added[0]))
 		return
 	}
 	list := struct {
 		Torrents []torrentJSON `json:"torrents"`
 	}{}
 	for _, t := range added {
-		list.Torrents = append(list.Torrents, newTorrentJSON(t))
+		list.Torrents = append(list.Torrents, s.newTorrentJSON(t))
 	}
 	writeJSON(w, http.StatusCreated, "application/json", list)
 }

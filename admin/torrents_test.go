@@ -19,26 +19,27 @@ import (
 
 // row has the members that CONTRACT promises of a torrent, and their types.
 type row struct {
-	Infohash string     `json:"infohash"`
-	Name     string     `json:"name"`
-	Route    string     `json:"route"`
-	State    string     `json:"state"`
-	Reason   string     `json:"reason"`
-	Size     int64      `json:"size"`
-	Cached   int64      `json:"cached"`
-	Files    int        `json:"files"`
-	Peers    int        `json:"peers"`
-	Seeds    int        `json:"seeds"`
-	DownRate int64      `json:"down_rate"`
-	UpRate   int64      `json:"up_rate"`
-	Added    time.Time  `json:"added"`
-	LastRead *time.Time `json:"last_read"`
-	Paused   bool       `json:"paused"`
-	Pinned   bool       `json:"pinned"`
+	Infohash        string     `json:"infohash"`
+	Name            string     `json:"name"`
+	Route           string     `json:"route"`
+	State           string     `json:"state"`
+	Reason          string     `json:"reason"`
+	Size            int64      `json:"size"`
+	Cached          int64      `json:"cached"`
+	Files           int        `json:"files"`
+	Peers           int        `json:"peers"`
+	Seeds           int        `json:"seeds"`
+	DownRate        int64      `json:"down_rate"`
+	UpRate          int64      `json:"up_rate"`
+	Added           time.Time  `json:"added"`
+	LastRead        *time.Time `json:"last_read"`
+	Paused          bool       `json:"paused"`
+	Pinned          bool       `json:"pinned"`
+	ArchivesRefused int        `json:"archives_refused"`
 }
 
 var members = []string{
-	"added", "cached", "down_rate", "files", "infohash", "last_read", "name", "paused", "peers", "pinned", "reason", "route",
+	"added", "archives_refused", "cached", "down_rate", "files", "infohash", "last_read", "name", "paused", "peers", "pinned", "reason", "route",
 	"seeds", "size", "state", "up_rate",
 }
 
@@ -478,10 +479,14 @@ func TestRemoveTorrent(t *testing.T) {
 	wantStatus(t, s.upload(t, inRoute("music"), file("a.torrent", torrentFile("a", 1))), http.StatusCreated)
 }
 
+// straight is what becomes of a name in a metainfo that turns the direction of writing.
+var straight = strings.NewReplacer("\u202e", "_")
+
 func TestHostileTorrentNames(t *testing.T) {
 	s := openSite(t)
 	for i, name := range hostileNames {
 		content := torrentFile(name, i+1)
+		name := straight.Replace(name)
 		a := s.upload(t, inRoute("films"), file(name, content))
 		wantStatus(t, a, http.StatusCreated)
 		wantName(t, a, name, decode[row](t, a).Name)
@@ -494,7 +499,11 @@ func TestHostileTorrentNames(t *testing.T) {
 	}
 	a := s.get(t, "/api/v1/torrents?limit=1000")
 	got := decode[torrentList](t, a).names()
-	want := slices.Sorted(slices.Values(hostileNames))
+	var want []string
+	for _, name := range hostileNames {
+		want = append(want, straight.Replace(name))
+	}
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the torrents are %q, want %q", got, want)
 	}

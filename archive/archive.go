@@ -126,6 +126,16 @@ func (a *Archive) Refused() error {
 	return a.reason
 }
 
+// WasRefused returns why the archive that a Store has under the key cannot be shown as a folder, if that was found out before. dir is
+// Options.Dir of that Store, which need not be open. It reads a small file on the disk.
+func WasRefused(dir, key string) error {
+	// What cannot be read now is read again when somebody looks into the archive, and then logged.
+	if reason, err := readIndexFile(filepath.Join(dir, filepath.FromSlash(key+refusedSuffix))); err == nil && reason != nil {
+		return refusal(reason)
+	}
+	return nil
+}
+
 // ShownBefore says whether the archive that a Store has under the key should be a folder, by what was found out before and by its name. dir is
 // Options.Dir of that Store, which need not be open. It looks at small files on the disk.
 func ShownBefore(dir, key, name string) bool {
@@ -136,7 +146,13 @@ func ShownBefore(dir, key, name string) bool {
 	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
 }
 
-func refusal(reason []byte) error { return fmt.Errorf("%w: %s", ErrFormat, reason) }
+// refusal is an error that was kept on the disk, in its own words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// Unwrap returns one of those that Refuses finds: which one it was is not kept.
+func (r refusal) Unwrap() error { return ErrFormat }
 
 const (
 	listSuffix    = "/list"
@@ -161,7 +177,7 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 	list, err = guarded(ctx, a.readKept)
 	if err != nil && Refuses(err) {
-		a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
+		a.store.log.Debug("an archive is refused", "archive", a.key, "err", err) // who knows where it is tells people
 		a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
 	}
 	return list, err

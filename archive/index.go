@@ -129,21 +129,30 @@ func folderOf(key string) string {
 
 // read returns what is kept under a key, or nil if that is nothing or damaged.
 func (x *indexes) read(key string) []byte {
-	path := x.path(key)
-	if st, err := os.Stat(path); err != nil || st.Size() < int64(indexHeader) || st.Size() > maxIndex {
-		return nil
+	body, err := readIndexFile(x.path(key))
+	if err != nil {
+		x.log.Warn("what is known of an archive cannot be read", "archive", key, "err", err)
 	}
-	x.touch(key)
+	if body != nil {
+		x.touch(key)
+	}
+	return body
+}
+
+// readIndexFile returns what is kept in a file, or nil if that is nothing or damaged. The error is one of the disk.
+func readIndexFile(path string) ([]byte, error) {
+	if st, err := os.Stat(path); err != nil || st.Size() < int64(indexHeader) || st.Size() > maxIndex {
+		return nil, nil
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		x.log.Warn("what is known of an archive cannot be read", "path", path, "err", err)
-		return nil
+		return nil, err
 	}
 	body, ok := bytes.CutPrefix(b, []byte(indexVersion))
 	if !ok || len(body) < crc32.Size || !bytes.Equal(body[:crc32.Size], checksum(body[crc32.Size:])) {
-		return nil
+		return nil, nil
 	}
-	return body[crc32.Size:]
+	return body[crc32.Size:], nil
 }
 
 // has says whether something is kept under a key.

@@ -24,7 +24,7 @@ type Limits struct {
 	FetchBytes  int64         // that listing may fetch where headers are all over the archive (tar, RAR), in blocks of 64 KiB: 64 MiB
 	Work        time.Duration // that listing may take, without waiting for the archive's data: 30 s
 	Links       int           // symbolic links of a zip archive that are shown: 64, as each costs a read
-	Depth       int           // archives in each other, the outermost counted: 2, and at most 4
+	Depth       int           // archives in each other, the outermost counted: 2, and at most MaxDepth
 	Nested      int           // archives in an archive that are shown as folders, and those of a torrent that are listed: 1,000
 	NestedSize  int64         // bytes of a compressed archive in another one, which may all have to be decoded to list it: 1 GiB
 
@@ -42,7 +42,8 @@ type Limits struct {
 	Window     int64 // bytes, of zstd: 128 MiB
 }
 
-const maxDepth = 4
+// MaxDepth is the most that Limits.Depth may be.
+const MaxDepth = 4
 
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.Entries, 200_000)
@@ -51,7 +52,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Work, 30*time.Second)
 	setDefault(&l.Links, 64)
 	setDefault(&l.Depth, 2)
-	l.Depth = min(l.Depth, maxDepth)
+	l.Depth = min(l.Depth, MaxDepth)
 	setDefault(&l.Nested, 1000)
 	setDefault(&l.NestedSize, 1<<30)
 	setDefault(&l.NameBytes, 255)

@@ -59,7 +59,7 @@ func (l *Library) checkRecord(r *torrentRecord, taken bool) error {
 	if !r.resolved() {
 		return nil
 	}
-	if clean := cleanName(r.Name); clean != r.Name {
+	if clean := possibleName(r.Name); clean != r.Name {
 		return fmt.Errorf("the record has the name %q", r.Name)
 	}
 	if taken {

@@ -15,16 +15,34 @@ const maxName = 255
 // maxDepth is how many folders deep a torrent may be. Real ones stay below 20.
 const maxDepth = 100
 
-// cleanName makes a name that any client can show out of one path element of a metainfo. What it
+// cleanName makes a name that any client can show, and that looks like what it is, out of one path element of a metainfo. What it
 // changes stays visible:
 //
 //   - an empty name becomes "_", "." becomes "_" and ".." becomes "__";
-//   - slashes, backslashes (separators on Windows) and control characters become "_";
-//   - bytes that are not UTF-8 become U+FFFD;
+//   - slashes, backslashes (separators on Windows) and control characters become "_", as does what turns the direction of writing;
+//   - bytes that are not UTF-8, a run of them at a time, become U+FFFD;
 //   - a name above 255 bytes loses the end of its stem, and gets "~" and a hash of the whole there.
 //
-// Different names may become the same; see uniqueName.
+// Different names may become the same; see folder.take. Of characters, package archive/names has the same rule for what is in archives,
+// and the two have the same test.
 func cleanName(name string) string {
+	return possibleName(strings.Map(func(r rune) rune {
+		if turnsDirection(r) {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "\uFFFD")))
+}
+
+// turnsDirection says whether r shows what follows it in another order (explicit directional formatting, Unicode TR 9), which makes
+// "gpj.exe" of a name that ends in ".jpg". The marks U+200E and U+200F turn nothing that is written in one direction, and names in Arabic
+// and Hebrew have them.
+func turnsDirection(r rune) bool {
+	return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069
+}
+
+// possibleName is cleanName but for the direction of writing, which users may turn in the names that they give.
+func possibleName(name string) string {
 	switch name {
 	case "", ".":
 		return "_"

@@ -38,6 +38,36 @@ func TestCleanName(t *testing.T) {
 	}
 }
 
+// characters are those that names of strangers may have, and what becomes of them. The tests of torrents and of archive/names have the same
+// table, as neither may import the other: change both.
+var characters = []struct{ raw, want string }{
+	{"a/b\\c", "a_b_c"},
+	{"\x01\n\t\x1b\x7f", "_____"},
+	{"\u0080\u0085\u009f", "___"}, // C1 controls
+	{"a\u202egpj.exe", "a_gpj.exe"},
+	{"\u202a\u202b\u202c\u202d\u2066\u2067\u2068\u2069", "________"},
+	{"\u200e\u200f\u061c", "\u200e\u200f\u061c"},         // marks
+	{"\u200b\u200d\ufeff", "\u200b\u200d\ufeff"},         // of no width
+	{"\u00a0\u2028\u2029", "\u00a0\u2028\u2029"},         // kinds of space
+	{"e\u0301\u00e9", "e\u0301\u00e9"},                   // decomposed, composed
+	{"a\xffb\xfe\xfdc", "a\ufffdb\ufffdc"},               // a run of bytes is one
+	{"\xed\xa0\x80\xc0\xaf", "\ufffd"},                   // a surrogate, a slash that is too long
+	{"\xf4\x90\x80\x80.txt", "\ufffd.txt"},               // above U+10FFFF
+	{"\ufffd\ufdd0\U0010ffff", "\ufffd\ufdd0\U0010ffff"}, // no characters, and valid
+	{"日本語 🐟", "日本語 🐟"},
+}
+
+func TestCharacters(t *testing.T) {
+	for _, test := range characters {
+		if got := cleanName(test.raw); got != test.want {
+			t.Errorf("cleanName(%q) = %q, want %q", test.raw, got, test.want)
+		}
+	}
+	if got, want := possibleName("\u202egpj.exe\n"), "\u202egpj.exe_"; got != want {
+		t.Errorf("a user's name becomes %q, want %q", got, want)
+	}
+}
+
 func TestFolderPaths(t *testing.T) {
 	tests := []struct {
 		what string
@@ -123,5 +153,5 @@ func FuzzCleanName(f *testing.F) {
 // shownSafely is what every clean name has to be.
 func shownSafely(name string) bool {
 	return name != "." && fs.ValidPath(name) && !strings.ContainsAny(name, "/\\\x00\n") &&
-		len(name) <= 255 && utf8.ValidString(name)
+		len(name) <= 255 && utf8.ValidString(name) && !strings.ContainsFunc(name, turnsDirection)
 }

@@ -53,7 +53,7 @@ func checkName(what, name string) error {
 	if name == "" {
 		return inputErrorf("the %s has no name", what)
 	}
-	if clean := cleanName(name); clean != name {
+	if clean := possibleName(name); clean != name {
 		return inputErrorf("%.60q cannot be the name of a %s: use up to %d bytes of UTF-8 without slashes, backslashes and control characters, and not “.” or “..”", name, what, maxName)
 	}
 	return nil

@@ -53,7 +53,9 @@ func split(names []string, decoded string, backslash bool, o *Options) (clean []
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// cleanName returns a name that any client can show. Most are, and cost nothing.
+// cleanName returns a name that any client can show, and that looks like what it is; most are so already, and cost nothing. Slashes,
+// backslashes, control characters and what turns the direction of writing become "_", and a run of bytes that are not UTF-8 U+FFFD. Of
+// characters, package torrents has the same rule for what is in a metainfo, and the two have the same test.
 func cleanName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' || unicode.IsControl(r) || turnsDirection(r) {
@@ -63,8 +65,8 @@ func cleanName(name string) string {
 	}, strings.ToValidUTF8(name, "\uFFFD"))
 }
 
-// turnsDirection says whether r shows what follows it in another order, which makes "gpj.exe" of a name that ends in ".jpg". The marks
-// U+200E and U+200F turn nothing that is written in one direction, and names in Arabic and Hebrew have them.
+// turnsDirection says whether r shows what follows it in another order (explicit directional formatting, Unicode TR 9), which makes
+// "gpj.exe" of a name that ends in ".jpg". The marks U+200E and U+200F turn nothing that is written in one direction, and names in Arabic and Hebrew have them.
 func turnsDirection(r rune) bool {
 	return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069
 }

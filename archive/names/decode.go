@@ -66,10 +66,20 @@ func NewDecoder(n int, at func(i int) Entry, charset string) (*Decoder, error) {
 
 func (e *Entry) isLegacy() bool { return e.Unicode == "" && !e.UTF8 && !utf8.ValidString(e.Name) }
 
+// CheckCharset says what is wrong with a charset that is to be Options.Charset, by its name in the registry of IANA (RFC 2978).
+func CheckCharset(charset string) error {
+	_, err := lookup(charset)
+	return err
+}
+
 func lookup(charset string) (encoding.Encoding, error) {
 	e, err := ianaindex.IANA.Encoding(charset)
 	if err != nil || e == nil {
 		return nil, fmt.Errorf("unknown charset %.40q: names like Shift_JIS, GBK or cp866 are known", charset)
+	}
+	// Paths are taken apart where they have slashes, and most names are ASCII: UTF-16 and EBCDIC are for nobody.
+	if slash, err := e.NewDecoder().String("a/b"); err != nil || slash != "a/b" {
+		return nil, fmt.Errorf("charset %.40q has no ASCII in it, which names in archives have", charset)
 	}
 	return e, nil
 }

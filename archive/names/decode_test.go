@@ -122,8 +122,10 @@ func TestMixed(t *testing.T) {
 }
 
 func TestUnknownCharset(t *testing.T) {
-	_, err := Build(0, nil, Options{Charset: "klingon"})
-	if err == nil || !strings.Contains(err.Error(), `"klingon"`) {
-		t.Errorf("error %v doesn't name the charset", err)
+	for _, charset := range []string{"klingon", "UTF-16LE", "IBM037"} { // the last is EBCDIC
+		_, err := Build(0, nil, Options{Charset: charset})
+		if err == nil || !strings.Contains(err.Error(), `"`+charset+`"`) {
+			t.Errorf("error %v doesn't name the charset %s", err, charset)
+		}
 	}
 }

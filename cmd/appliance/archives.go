@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"shoal/archive"
@@ -16,25 +20,48 @@ import (
 	"shoal/tree"
 )
 
-// archives joins the archives in torrents with the tree.
+// archives joins the archives in torrents with the tree, and tells the admin site of them.
 type archives struct {
-	dir   string                        // for what was learned of them
+	dir   string // for what was learned of them
+	log   *slog.Logger
 	store atomic.Pointer[archive.Store] // nil before the library is open, as another process may use the folder of the cache until then
+
+	ctx    context.Context //nolint:containedctx // ends with close; the parent of looks
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // looks
+
+	mu     sync.Mutex
+	inside map[torrents.Infohash]*archiveSet
+	looks  map[*archive.Archive]*look // that were asked for over the API, and are under way
+	closed bool
 }
 
 // newArchives returns those of a cache folder, whose store is not open yet.
-func newArchives(cacheDir string) *archives {
-	return &archives{dir: filepath.Join(cacheDir, indexFolder)}
+func newArchives(cacheDir string, log *slog.Logger) *archives {
+	a := &archives{
+		dir: filepath.Join(cacheDir, indexFolder), log: log,
+		inside: make(map[torrents.Infohash]*archiveSet), looks: make(map[*archive.Archive]*look),
+	}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	return a
 }
 
 var errNotOpen = errors.New("archives are not open yet")
 
-// open opens the store, in folders of the library's cache and within its limit, and forgets the archives of torrents that are gone.
-func (a *archives) open(cfg *Config, library *torrents.Library, opts archive.Options) error {
+// open opens the store, in folders of the library's cache and within its limit, and forgets the archives of torrents that are gone. workers
+// is how many decode at a time.
+func (a *archives) open(cfg *Config, library *torrents.Library, workers int) error {
 	decoded := library.Lodge(spoolFolder, spoolShare, spoolKeeper{a})
 	known := library.Lodge(indexFolder, indexShare, indexKeeper{a})
-	opts.Dir, opts.Room, opts.Limit = a.dir, known, known.Limit
-	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, spoolFolder), Room: decoded, Limit: decoded.Limit, Log: opts.Logger}
+	opts := archive.Options{
+		Dir: a.dir, Room: known, Limit: known.Limit,
+		Segments: int64(cfg.ArchiveMemory), Workers: workers, Logger: a.log,
+		Spool: spool.Options{Dir: filepath.Join(cfg.CacheDir, spoolFolder), Room: decoded, Limit: decoded.Limit, Log: a.log},
+	}
+	opts.Limits.Depth = cfg.ArchiveDepth
+	if cfg.ArchiveCharset != auto {
+		opts.Names.Charset = cfg.ArchiveCharset
+	}
 	store, err := archive.New(opts)
 	if err != nil {
 		return fmt.Errorf("%sCACHE_DIR: %w", prefix, err)
@@ -46,26 +73,146 @@ func (a *archives) open(cfg *Config, library *torrents.Library, opts archive.Opt
 	return nil
 }
 
+// close ends looks and reads.
 func (a *archives) close() error {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.cancel()
+	a.tasks.Wait()
 	if store := a.store.Load(); store != nil {
 		return store.Close()
 	}
 	return nil
 }
 
-// shown returns a file of a torrent as an archive of the tree, or nil if it has not the name of one.
-func (a *archives) shown(ih torrents.Infohash, name string, index int, files func() (archive.File, archive.Folder, error)) tree.Archive {
+// put notes that a torrent is shown, and returns its archives. load lists its files, and calls file for each.
+func (a *archives) put(s *torrents.Shown, load func() error) *archiveSet {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	set := a.inside[s.Infohash]
+	if set == nil {
+		set = &archiveSet{of: a, ih: s.Infohash, load: load, files: make(map[int]*shownArchive), refused: make(map[string]struct{})}
+		a.inside[s.Infohash] = set
+	}
+	set.rename(s.Name)
+	return set
+}
+
+// set returns the archives of a torrent; nil of one that is not shown.
+func (a *archives) set(ih torrents.Infohash) *archiveSet {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inside[ih]
+}
+
+func (a *archives) remove(ih torrents.Infohash) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.inside, ih)
+}
+
+// archiveSet is the archives of a torrent.
+type archiveSet struct {
+	of   *archives
+	ih   torrents.Infohash
+	load func() error
+
+	mu      sync.Mutex
+	name    string                // of the torrent as it is shown
+	files   map[int]*shownArchive // by place in the metainfo, once its files were listed
+	listed  bool
+	refused map[string]struct{} // places of archives of which that is known
+}
+
+func (s *archiveSet) rename(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.name = name
+}
+
+// file returns a file of the torrent as an archive of the tree, or nil if it has not the name of one. It is the same each time. path are
+// the names from the top of the torrent down; of a torrent that is a single file there are none.
+func (s *archiveSet) file(index int, name string, path []string, files func() (archive.File, archive.Folder, error)) tree.Archive {
 	if !archive.IsArchive(name) {
 		return nil
 	}
-	return &shownArchive{of: a, key: archiveKey(ih, index), name: name, files: files}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files[index] == nil {
+		place := strconv.Itoa(index)
+		s.files[index] = &shownArchive{set: s, place: place, key: archiveKey(s.ih, index), name: name, path: path, files: files}
+	}
+	return s.files[index]
+}
+
+// noteRefused notes that an archive was refused, or, with nil, that it is none of those any more. It says whether that is new.
+func (s *archiveSet) noteRefused(place string, reason error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.refused[place]
+	if reason == nil {
+		delete(s.refused, place)
+	} else {
+		s.refused[place] = struct{}{}
+	}
+	return known != (reason != nil)
+}
+
+// members lists what is in an archive, as the tree has it. Should it be refused, that is logged when it was not before.
+func (s *archiveSet) members(ctx context.Context, a *archive.Archive, place string, path []string) ([]tree.Member, error) {
+	before := a.Refused()
+	list, err := a.Members(ctx)
+	if archive.Refuses(err) {
+		if s.noteRefused(place, err) && before == nil {
+			s.mu.Lock()
+			name := s.name
+			s.mu.Unlock()
+			s.of.log.Warn("an archive stays a file", "torrent", s.ih, "name", name, "path", strings.Join(path, "/"), "err", err)
+		}
+		err = fmt.Errorf("%w: %w", tree.ErrNotArchive, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.noteRefused(place, nil)
+	shown := make([]tree.Member, len(list))
+	for i := range list {
+		m := &list[i]
+		shown[i] = tree.Member{
+			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link,
+		}
+		if m.File != nil {
+			shown[i].Content = memberContent{m.File}
+		}
+		if m.Archive != nil {
+			shown[i].Archive = &nestedArchive{s, place + placeSeparator + strconv.Itoa(i), append(slices.Clip(path), pathInside(list, i)...), m.Archive}
+		}
+	}
+	return shown, nil
+}
+
+// placeSeparator is between the place of an archive and those of archives in it: "12-5" is member 5 of the archive that is file 12. It
+// needs no escape in a URL.
+const placeSeparator = "-"
+
+// pathInside returns the names of a member from the top of its archive down.
+func pathInside(list []archive.Member, i int) []string {
+	var names []string
+	for ; i >= 0; i = list[i].Parent {
+		names = append(names, list[i].Name)
+	}
+	slices.Reverse(names)
+	return names
 }
 
 // shownArchive is a file of a torrent that can be shown as a folder.
 type shownArchive struct {
-	of        *archives
-	key, name string
-	files     func() (archive.File, archive.Folder, error)
+	set        *archiveSet
+	place, key string
+	name       string
+	path       []string
+	files      func() (archive.File, archive.Folder, error)
 
 	opened atomic.Pointer[archive.Archive]
 }
@@ -74,7 +221,7 @@ func (s *shownArchive) open() (*archive.Archive, error) {
 	if a := s.opened.Load(); a != nil {
 		return a, nil
 	}
-	store := s.of.store.Load()
+	store := s.set.of.store.Load()
 	if store == nil {
 		return nil, errNotOpen
 	}
@@ -91,55 +238,44 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return members(ctx, a)
+	return s.set.members(ctx, a, s.place, s.path)
 }
 
-// Shown goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the
-// store is open for those that the library has from the beginning, and must not read the metainfo of each.
+// Shown goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the store
+// is open for those that the library has from the beginning, and must not read the metainfo of each.
 func (s *shownArchive) Shown() bool {
 	if a := s.opened.Load(); a != nil {
+		s.set.noteRefused(s.place, a.Refused())
 		return a.Shown()
 	}
-	if archive.ShownBefore(s.of.dir, s.key, s.name) {
+	dir := s.set.of.dir
+	reason := archive.WasRefused(dir, s.key)
+	s.set.noteRefused(s.place, reason)
+	switch {
+	case reason != nil:
+		return false
+	case archive.ShownBefore(dir, s.key, s.name):
 		return true
 	}
-	if !archive.NeedsWhole(s.name) {
-		return false
-	}
 	a, err := s.open()
-	return err == nil && a.Shown()
+	return err == nil && a.Shown() // the tree asks again if it is not
 }
 
 // nestedArchive is one in another.
-type nestedArchive struct{ *archive.Archive }
-
-func (n nestedArchive) Members(ctx context.Context) ([]tree.Member, error) {
-	return members(ctx, n.Archive)
+type nestedArchive struct {
+	set   *archiveSet
+	place string
+	path  []string
+	inner *archive.Archive
 }
 
-// members lists what is in an archive, as the tree has it.
-func members(ctx context.Context, a *archive.Archive) ([]tree.Member, error) {
-	list, err := a.Members(ctx)
-	if archive.Refuses(err) {
-		err = fmt.Errorf("%w: %w", tree.ErrNotArchive, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	shown := make([]tree.Member, len(list))
-	for i := range list {
-		m := &list[i]
-		shown[i] = tree.Member{
-			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link,
-		}
-		if m.File != nil {
-			shown[i].Content = memberContent{m.File}
-		}
-		if m.Archive != nil {
-			shown[i].Archive = nestedArchive{m.Archive}
-		}
-	}
-	return shown, nil
+func (n *nestedArchive) Members(ctx context.Context) ([]tree.Member, error) {
+	return n.set.members(ctx, n.inner, n.place, n.path)
+}
+
+func (n *nestedArchive) Shown() bool {
+	n.set.noteRefused(n.place, n.inner.Refused())
+	return n.inner.Shown()
 }
 
 // memberContent is a member of an archive as the tree has it.

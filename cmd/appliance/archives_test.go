@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"shoal/archive"
 	"shoal/test/complete"
 	"shoal/torrents"
 	"shoal/tree"
@@ -41,18 +40,22 @@ func zipped(t testing.TB, files ...string) []byte {
 type shelf struct {
 	namespace
 	library *torrents.Library
-	cache   string
+	config  *Config
 	log     *bytes.Buffer
 }
 
-// openShelf opens a library in a folder. Its archives are not open yet.
-func openShelf(t testing.TB, dir string) *shelf {
+// openShelf opens a library in a folder, with settings for its archives, which are not open yet.
+func openShelf(t testing.TB, dir string, environ ...string) *shelf {
 	t.Helper()
-	s := &shelf{cache: filepath.Join(dir, "cache"), log: new(bytes.Buffer)}
+	cfg, mistakes := parseConfig(append(environ, prefix+"DATA_DIR="+filepath.Join(dir, "data")))
+	if len(mistakes) > 0 {
+		t.Fatal(mistakes)
+	}
+	s := &shelf{config: cfg, log: new(bytes.Buffer)}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
-	s.namespace = namespace{tree.New(time.Now()), newArchives(s.cache), log}
+	s.namespace = namespace{tree.New(time.Now()), newArchives(cfg.CacheDir, log), log}
 	library, err := torrents.Open(torrents.Options{
-		DataDir: filepath.Join(dir, "data"), CacheDir: s.cache, CacheLimit: 1 << 30, Routes: []string{"films"}, Archives: torrents.ArchivesFolder,
+		DataDir: cfg.DataDir, CacheDir: cfg.CacheDir, CacheLimit: 1 << 30, Routes: []string{"films"}, Archives: torrents.ArchivesFolder,
 		ReadGiveUp: time.Minute, Idle: time.Minute, Swarm: torrents.SwarmOptions{Addr: "127.0.0.1:0", TCP: true, MaxPeers: 5},
 		Watcher: s.namespace, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -66,7 +69,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 // openArchives opens the archives of the library.
 func (s *shelf) openArchives(t testing.TB) {
 	t.Helper()
-	if err := s.archives.open(&Config{CacheDir: s.cache}, s.library, archive.Options{Logger: s.namespace.log}); err != nil {
+	if err := s.archives.open(s.config, s.library, 2); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -84,7 +87,18 @@ func (s *shelf) close(t testing.TB) {
 // add adds a torrent whose bytes are all there.
 func (s *shelf) add(t testing.TB, name string, files ...complete.File) torrents.Infohash {
 	t.Helper()
-	metainfo, err := complete.Torrent(s.cache, name, 1<<15, files...)
+	return s.addFrom(t, s.config.CacheDir, name, files)
+}
+
+// addAbsent adds a torrent that nobody has.
+func (s *shelf) addAbsent(t testing.TB, name string, files ...complete.File) torrents.Infohash {
+	t.Helper()
+	return s.addFrom(t, "", name, files)
+}
+
+func (s *shelf) addFrom(t testing.TB, cache, name string, files []complete.File) torrents.Infohash {
+	t.Helper()
+	metainfo, err := complete.Torrent(cache, name, 1<<15, files...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,5 +166,42 @@ func TestRefusedBeforeOpen(t *testing.T) {
 	defer s.close(t)
 	if s.isFolder(t, "films", "bad.zip") || !s.isFolder(t, "films", "good.zip") {
 		t.Error("after a restart bad.zip is a folder, or good.zip is none")
+	}
+}
+
+// TestArchiveSettings: charset and depth are those of the configuration.
+func TestArchiveSettings(t *testing.T) {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range map[string][]byte{"\x8f\xe0\xa8\xa2\xa5\xe2.txt": nil, "inner.zip": zipped(t, "deep=1")} {
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name, NonUTF8: true})
+		if err == nil {
+			_, err = f.Write(content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		environ []string
+		name    string
+		nested  bool
+	}{
+		{nil, "Åα¿óÑΓ.txt", true}, // CP437, as so little text is of no language
+		{[]string{prefix + "ARCHIVE_CHARSET=cp866", prefix + "ARCHIVE_DEPTH=1"}, "Привет.txt", false},
+	} {
+		s := openShelf(t, t.TempDir(), test.environ...)
+		s.openArchives(t)
+		s.add(t, "a.zip", complete.File{Content: b.Bytes()})
+		if s.isFolder(t, "films", "a.zip", test.name) {
+			t.Errorf("%q: %q is a folder", test.environ, test.name)
+		}
+		if got := s.isFolder(t, "films", "a.zip", "inner.zip"); got != test.nested {
+			t.Errorf("%q: the archive in the archive is a folder: %t, want %t", test.environ, got, test.nested)
+		}
+		s.close(t)
 	}
 }

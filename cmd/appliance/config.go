@@ -18,11 +18,16 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"shoal/archive"
+	"shoal/archive/names"
 	"shoal/torrents"
 )
 
 // off turns off what has an address.
 const off = "off"
+
+// auto leaves a choice to us.
+const auto = "auto"
 
 // prefix begins the name of every variable.
 const prefix = "SHOAL_"
@@ -53,6 +58,10 @@ type Config struct {
 	Routes   []string          `env:"ROUTES"`
 	WatchDir string            `env:"WATCH_DIR"`
 	Archives torrents.Archives `env:"ARCHIVES" envDefault:"folder"`
+
+	ArchiveCharset string   `env:"ARCHIVE_CHARSET" envDefault:"auto"`
+	ArchiveDepth   int      `env:"ARCHIVE_DEPTH" envDefault:"2"`
+	ArchiveMemory  byteSize `env:"ARCHIVE_MEMORY" envDefault:"64MiB"`
 
 	BTAddr          string              `env:"BT_ADDR" envDefault:":42069"`
 	BTDHT           bool                `env:"BT_DHT" envDefault:"true"`
@@ -271,6 +280,17 @@ func (c *Config) check() []string {
 			mistake("ROUTES", "%v", err)
 		}
 	}
+	if c.ArchiveCharset != auto {
+		if err := names.CheckCharset(c.ArchiveCharset); err != nil {
+			mistake("ARCHIVE_CHARSET", "%v", err)
+		}
+	}
+	if c.ArchiveDepth < 1 || c.ArchiveDepth > archive.MaxDepth {
+		mistake("ARCHIVE_DEPTH", "%d has to be 1 to %d", c.ArchiveDepth, archive.MaxDepth)
+	}
+	if c.ArchiveMemory < minArchiveMemory {
+		mistake("ARCHIVE_MEMORY", "%d bytes are too few, it has to be 16MiB or more", c.ArchiveMemory)
+	}
 	if name := c.BTInterface; len(name) > maxInterface || strings.ContainsAny(name, "/: \t\r\n\x1b") || name == "." || name == ".." {
 		mistake("BT_INTERFACE", "%.40q has to be the name of an interface, such as wg0", name)
 	}
@@ -336,6 +356,9 @@ func checkAddr(addr string) error {
 	}
 	return nil
 }
+
+// minArchiveMemory is room for two of the longest segments, of 8 MiB each: less would keep nothing for the next read.
+const minArchiveMemory = 16 << 20
 
 // maxInterface is the longest name of an interface that Linux has.
 const maxInterface = 15

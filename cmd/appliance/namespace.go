@@ -61,9 +61,13 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 		ArchiveIDs: s.ArchiveIDs,
 		Numbers:    numbers{s.Numbers},
 	}
+	set := n.archives.put(&s, func() error {
+		_, err := n.inside(&s)
+		return err
+	})
 	if s.IsFile {
 		// The name that the metainfo has, not one that the user gave it: that would make another archive of it, or none.
-		t.Archive = n.archives.shown(s.Infohash, s.FileName, 0, func() (archive.File, archive.Folder, error) {
+		t.Archive = set.file(0, s.FileName, nil, func() (archive.File, archive.Folder, error) {
 			files, err := s.Load()
 			if err != nil {
 				return nil, nil, err
@@ -78,6 +82,7 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 
 func (n namespace) RemoveTorrent(ih torrents.Infohash, at time.Time) {
 	n.tree.RemoveTorrent(tree.Infohash(ih), at)
+	n.archives.remove(ih)
 }
 
 // inside lists the files of a torrent.
@@ -86,12 +91,13 @@ func (n namespace) inside(s *torrents.Shown) ([]tree.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	set := n.archives.set(s.Infohash)
 	files := make([]tree.File, len(list))
 	for i := range list {
 		f := &list[i]
 		files[i] = tree.File{Path: f.Path, Size: f.Size, Index: f.Index, Content: fileContent{f}}
-		if last := len(f.Path) - 1; last >= 0 {
-			files[i].Archive = n.archives.shown(s.Infohash, f.Path[last], f.Index, func() (archive.File, archive.Folder, error) {
+		if last := len(f.Path) - 1; last >= 0 && set != nil {
+			files[i].Archive = set.file(f.Index, f.Path[last], f.Path, func() (archive.File, archive.Folder, error) {
 				return torrentFile{f}, siblings{list, f.Path[:last]}, nil
 			})
 		}

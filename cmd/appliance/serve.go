@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/admin"
-	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -54,15 +53,15 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	runtime.GOMAXPROCS(processors + torrents.Workers)
 	defer runtime.GOMAXPROCS(processors)
 	names := tree.New(time.Now())
-	inside := newArchives(cfg.CacheDir)
+	inside := newArchives(cfg.CacheDir, log)
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
 	library, err := torrents.Open(libraryOptions(cfg, namespace{names, inside, log}, log))
 	if err != nil {
 		return explainOpen(cfg, err)
 	}
-	err = inside.open(cfg, library, archive.Options{Workers: processors, Logger: log})
+	err = inside.open(cfg, library, processors)
 	if err == nil {
-		err = serveLibrary(ctx, cfg, names, library, log)
+		err = serveLibrary(ctx, cfg, names, library, inside, log)
 	}
 	log.Info("stopping")
 	return errors.Join(err, inside.close(), library.Close())
@@ -130,7 +129,9 @@ func below(dir, path string) bool {
 
 // serveLibrary opens both ports before it serves either, so that a taken one is an error of the
 // start.
-func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, log *slog.Logger) error {
+func serveLibrary(
+	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
+) error {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
@@ -149,7 +150,7 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
-			Version: thisBuild().version,
+			Version: thisBuild().version, Inside: inside,
 			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
