@@ -43,6 +43,7 @@ type Store struct {
 	segments *inflate.Cache
 	pool     *inflate.Pool
 	spool    *spool.Spool
+	ppmd     *turn         // of RAR members that may take hundreds of MiB each
 	heavy    chan struct{} // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
@@ -85,7 +86,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}),
+		ppmd: newTurn(), heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
