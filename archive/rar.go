@@ -290,7 +290,11 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 			}
 			volumes = append(volumes, stream.RARVolume{Name: name, R: readerAt(ctx, f), Size: f.Size()})
 		}
-		return limits.stream().OpenRAR(volumes, ordinal, m.Size)
+		open := func() (io.ReadCloser, error) { return limits.stream().OpenRAR(volumes, ordinal, m.Size) }
+		if list.Format == 4 && m.Unpack != 15 && m.Unpack != 20 && m.Unpack != 26 { // it may have PPMd
+			return a.store.ppmd.reader(ctx, open), nil
+		}
+		return open()
 	}}, nil
 }
 

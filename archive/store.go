@@ -44,6 +44,7 @@ type Store struct {
 	pool     *inflate.Pool
 	spool    *spool.Spool
 	indexes  *indexes
+	ppmd     *turn         // of RAR members that may take hundreds of MiB each
 	heavy    chan struct{} // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
@@ -87,7 +88,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		indexes: known, heavy: make(chan struct{}, o.Workers),
+		indexes: known, ppmd: newTurn(), heavy: make(chan struct{}, o.Workers),
 		open: make(map[*deflated]struct{}), nested: make(map[string]int),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
