@@ -159,5 +159,9 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 	}
 }
 
+// level returns how many archives the one is in. What is decoded in it takes its place among the decoders of that level, as it may wait
+// for those of the levels below.
+func (a *Archive) level() int { return a.depth - 1 }
+
 // memberKey is where what is known of a member is kept.
 func (a *Archive) memberKey(entry int) string { return a.key + "/" + strconv.Itoa(entry) }

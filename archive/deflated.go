@@ -16,6 +16,7 @@ type deflated struct {
 	source File
 	size   int64
 	format inflate.Format
+	level  int // see Archive.level
 
 	mu       sync.Mutex
 	reader   *inflate.Reader // nil while nobody reads
@@ -66,7 +67,7 @@ func (d *deflated) begin() (*inflate.Reader, error) {
 		index := d.store.readIndex(d.key)
 		r, err := inflate.Open(inflate.Options{
 			Source: d.source, Compressed: d.source.Size(), Size: d.size, Format: d.format,
-			Index: index, Cache: d.store.segments, Pool: d.store.pool,
+			Index: index, Cache: d.store.segments, Pool: d.store.pools[d.level],
 		})
 		if err != nil {
 			return nil, err
