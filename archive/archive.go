@@ -60,7 +60,7 @@ func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Arc
 	}
 	a := &Archive{store: s, key: key, name: name, kind: k, codec: c, file: f, beside: beside, depth: depth}
 	if c == gzipCodec {
-		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize}
+		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize, level: a.level()}
 	}
 	if k.needsWhole(c) {
 		a.list.linger = wholeLinger
@@ -253,6 +253,10 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}
 }
+
+// level returns how many archives the one is in. What is decoded in it takes its place among the decoders of that level, as it may wait
+// for those of the levels below.
+func (a *Archive) level() int { return a.depth - 1 }
 
 // memberKey is where what is known of a member is kept.
 func (a *Archive) memberKey(entry int) string { return a.key + "/" + strconv.Itoa(entry) }

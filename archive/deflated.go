@@ -19,6 +19,7 @@ type deflated struct {
 	key    string // its file among the indexes
 	source File
 	format inflate.Format
+	level  int // see Archive.level
 
 	mu       sync.Mutex
 	size     int64           // inflate.UnknownSize until it is known, for gzip
@@ -120,7 +121,7 @@ func (d *deflated) begin() (*inflate.Reader, error) {
 		}
 		r, err := inflate.Open(inflate.Options{
 			Source: d.source, Compressed: d.source.Size(), Size: announced, Format: d.format,
-			Index: index, Cache: d.store.segments, Pool: d.store.pool,
+			Index: index, Cache: d.store.segments, Pool: d.store.pools[d.level],
 		})
 		if err != nil {
 			return nil, err

@@ -277,7 +277,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 	case !m.Solid && m.Size/limits.Ratio > m.Packed: // what a solid one repeats of those before it takes nothing
 		return nil, fmt.Errorf("%w: %.80q claims %d bytes in %d", ErrLimit, m.Name, m.Size, m.Packed)
 	}
-	return &spooled{a.store, a.memberKey(ordinal), m.Size, func(ctx context.Context) (io.ReadCloser, error) {
+	return &spooled{a.store, a.memberKey(ordinal), m.Size, a.level(), func(ctx context.Context) (io.ReadCloser, error) {
 		volumes := make([]stream.RARVolume, 0, list.Volumes)
 		for n := range list.Volumes {
 			f, err := a.volume(n)

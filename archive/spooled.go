@@ -11,13 +11,16 @@ type spooled struct {
 	store *Store
 	key   string
 	size  int64
+	level int // see Archive.level
 	open  spool.Opener
 }
 
 func (s *spooled) Size() int64 { return s.size }
 
 // begin opens the member. Nothing is decoded by that.
-func (s *spooled) begin() (*spool.Member, error) { return s.store.spool.Open(s.key, s.size, s.open) }
+func (s *spooled) begin() (*spool.Member, error) {
+	return s.store.spool.OpenInner(s.level, s.key, s.size, s.open)
+}
 
 func (s *spooled) Ready(off int64, n int) bool {
 	m, err := s.begin()

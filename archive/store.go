@@ -41,7 +41,7 @@ type Store struct {
 	opts     Options
 	log      *slog.Logger
 	segments *inflate.Cache
-	pool     *inflate.Pool
+	pools    [maxDepth]*inflate.Pool // by how deep what is decoded is in archives: one waits for those above
 	spool    *spool.Spool
 	indexes  *indexes
 	ppmd     *turn         // of RAR members that may take hundreds of MiB each
@@ -87,9 +87,13 @@ func New(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
+		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), spool: sp,
 		indexes: known, ppmd: newTurn(), heavy: make(chan struct{}, o.Workers),
 		open: make(map[*deflated]struct{}), nested: make(map[string]int),
+	}
+	s.pools[0] = inflate.NewPool(o.Workers, decodes)
+	for i := range s.pools[1:] {
+		s.pools[i+1] = s.pools[i].Inner()
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)

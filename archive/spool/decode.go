@@ -98,10 +98,11 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 // turn takes a place among the decoders, and room, and decodes.
 func (d *decoding) turn() error {
 	s := d.e.s
-	if err := s.enter(d.ctx); err != nil {
+	level := d.e.level
+	if err := s.enter(d.ctx, level); err != nil {
 		return err
 	}
-	defer s.exit()
+	defer s.exit(level)
 	d.e.place(d)
 	if err := s.reserve(d.ctx, d.e); err != nil {
 		return err
@@ -243,7 +244,7 @@ func (d *decoding) await() (int64, error) {
 		}
 		wanted := len(e.waiters) > 0 || e.done < e.wanted+min(s.o.Ahead, e.size-e.wanted)
 		// A client whose read took too long comes again: it should find more then. One that doesn't has left.
-		left := len(e.waiters) == 0 && (len(s.queue) > 0 || time.Since(e.waited) > s.o.Idle)
+		left := len(e.waiters) == 0 && (len(s.places[e.level].queue) > 0 || time.Since(e.waited) > s.o.Idle)
 		s.mu.Unlock()
 		switch {
 		case d.ctx.Err() != nil:

@@ -247,3 +247,19 @@ func TestPanic(t *testing.T) {
 		t.Errorf("a decoder that panics when it is closed, after too much data: %v", err)
 	}
 }
+
+// TestLevels decodes from a member that has to be decoded, where there is a place for one decoder: each level has its own.
+func TestLevels(t *testing.T) {
+	const size = 100_000
+	b := content(3, size)
+	s := open(t, Options{Limit: func() int64 { return 1 << 20 }, Workers: 1})
+	outer := member(t, s, "outer", size, &codec{b: b})
+	inner, err := s.OpenInner(1, "inner", size, func(ctx context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(outer.WithContext(ctx), 0, size)), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	check(t, inner, b, 0, size)
+}

@@ -186,7 +186,7 @@ func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
 	defer s.mu.Unlock()
 	e.waiters = slices.DeleteFunc(e.waiters, func(other *waiter) bool { return other == w })
 	e.waited = time.Now()
-	if len(e.waiters) == 0 && len(s.queue) > 0 && e.decoding != nil && e.done < e.size {
+	if len(e.waiters) == 0 && len(s.places[e.level].queue) > 0 && e.decoding != nil && e.done < e.size {
 		e.decoding.cancel() // others are waiting for its place
 	}
 	if err != nil {

@@ -7,17 +7,18 @@ import (
 )
 
 // enter waits for a place among the decoders. One that nobody waits for is ended to make one.
-func (s *Spool) enter(ctx context.Context) error {
+func (s *Spool) enter(ctx context.Context, level int) error {
 	s.mu.Lock()
-	if s.open < s.o.Workers {
-		s.open++
+	p := &s.places[level]
+	if p.open < s.o.Workers {
+		p.open++
 		s.mu.Unlock()
 		return nil
 	}
 	place := make(chan struct{}, 1)
-	s.queue = append(s.queue, place)
+	p.queue = append(p.queue, place)
 	idle := s.oldest(func(e *entry) bool {
-		return e.decoding != nil && e.decoding.placed && e.decoding.ctx.Err() == nil && len(e.waiters) == 0
+		return e.level == level && e.decoding != nil && e.decoding.placed && e.decoding.ctx.Err() == nil && len(e.waiters) == 0
 	})
 	if idle != nil {
 		idle.decoding.cancel()
@@ -29,27 +30,28 @@ func (s *Spool) enter(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	i := slices.Index(s.queue, place)
+	i := slices.Index(p.queue, place)
 	if i >= 0 {
-		s.queue = slices.Delete(s.queue, i, i+1)
+		p.queue = slices.Delete(p.queue, i, i+1)
 	}
 	s.mu.Unlock()
 	if i < 0 { // it came just now
-		s.exit()
+		s.exit(level)
 	}
 	return ctx.Err()
 }
 
 // exit gives a place to who is next.
-func (s *Spool) exit() {
+func (s *Spool) exit(level int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		s.open--
+	p := &s.places[level]
+	if len(p.queue) == 0 {
+		p.open--
 		return
 	}
-	s.queue[0] <- struct{}{}
-	s.queue = s.queue[1:]
+	p.queue[0] <- struct{}{}
+	p.queue = p.queue[1:]
 }
 
 // oldest returns the member that was used least lately of those that pass.

@@ -42,7 +42,7 @@ type Options struct {
 	Room  Room         // may be nil
 	Log   *slog.Logger // may be nil
 
-	Workers int           // decoders that are open at a time, each with its memory; 0 means one for each CPU
+	Workers int           // decoders of a level that are open at a time, each with its memory; 0 means one for each CPU
 	Ahead   int64         // bytes that are decoded beyond what was asked for, 0 means 4 MiB
 	Idle    time.Duration // how long a decoder stays when nobody waits, 0 means a minute
 	// Permanent says which errors of a decoder will come again, and are remembered. The others, as those of the
@@ -79,8 +79,7 @@ type Spool struct {
 	entries map[string]*entry
 	used    int64  // bytes reserved: what the members take once all of them is there
 	clock   uint64 // grows with each use of a member
-	open    int    // decoders
-	queue   []chan struct{}
+	places  [Levels]places
 	closed  bool
 }
 
@@ -95,6 +94,7 @@ type entry struct {
 	size int64
 
 	opener   Opener
+	level    int // stays while it is being decoded
 	handles  int
 	readers  int    // reads in flight: what is read is not evicted
 	path     string // of its file; empty if there is none
@@ -111,6 +111,12 @@ type entry struct {
 	waited   time.Time // when somebody did, last
 	waiters  []*waiter
 	decoding *decoding // nil if there is none
+}
+
+// places are those of the decoders of a level.
+type places struct {
+	open  int // decoders
+	queue []chan struct{}
 }
 
 // waiter is a read that waits until the first bytes, up to end, are there.
@@ -132,9 +138,20 @@ func New(o Options) (*Spool, error) {
 	return s, nil
 }
 
-// Open returns the member of a key, which decodes to size bytes. Nothing is read or reserved before the first read. The key is a path that
-// says all that decides the content; see Evict. The same key may be open many times, with the same size.
+// Levels is how many levels there are.
+const Levels = 4
+
+// Open is OpenInner at level 0.
 func (s *Spool) Open(key string, size int64, open Opener) (*Member, error) {
+	return s.OpenInner(0, key, size, open)
+}
+
+// OpenInner returns the member of a key, which decodes to size bytes. Nothing is read or reserved before the first read. The key is a path
+// that says all that decides the content; see Evict. The same key may be open many times, with the same size.
+//
+// What decodes from other members is of a higher level than they are, below Levels. Each level has its own Options.Workers: if those that wait
+// for others could have all places, the others would have none.
+func (s *Spool) OpenInner(level int, key string, size int64, open Opener) (*Member, error) {
 	if size < 0 || size > maxSize {
 		return nil, fmt.Errorf("member of %d bytes, more than the %d that can be: %w", size, int64(maxSize), ErrSize)
 	}
@@ -152,6 +169,9 @@ func (s *Spool) Open(key string, size int64, open Opener) (*Member, error) {
 		}
 		if e.size == size {
 			e.opener = open
+			if e.decoding == nil { // one of an earlier run has none yet
+				e.level = min(max(level, 0), Levels-1)
+			}
 			e.handles++
 			s.mu.Unlock()
 			return &Member{e: e}, nil
