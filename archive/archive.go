@@ -38,6 +38,7 @@ type Member struct {
 // Archive returns a file as an archive, or nil if it has the name of none, or of one that is better left a file. What is known of it is kept
 // under the key, which is a path of safe names; whoever gives it says by that that the file will never be another one. Nothing is read.
 func (s *Store) Archive(key, name string, f File, beside Folder) *Archive {
+	s.remember(key)
 	return s.archive(key, name, f, beside, 1)
 }
 

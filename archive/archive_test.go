@@ -57,11 +57,15 @@ func (m *memory) Await(ctx context.Context, _ int64, _ int) (func(), error) {
 	return func() { m.held.Add(-1) }, ctx.Err()
 }
 
+func storeOptions(dir string) Options {
+	return Options{
+		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }}, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
 func newStore(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := New(Options{
-		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }}, Logger: slog.New(slog.DiscardHandler),
-	})
+	s, err := New(storeOptions(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,10 +3,8 @@ package archive
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -48,9 +46,11 @@ type Store struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	mu     sync.Mutex
-	open   map[*deflated]struct{} // those that have a decoder
-	closed bool
+	mu   sync.Mutex
+	open map[*deflated]struct{} // those that have a decoder
+	// forgotten are the folders of keys that were forgotten, so that nothing that is still under way is kept there.
+	forgotten map[string]struct{}
+	closed    bool
 }
 
 const (
@@ -84,7 +84,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		open: make(map[*deflated]struct{}),
+		open: make(map[*deflated]struct{}), forgotten: make(map[string]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
@@ -185,6 +185,9 @@ func readIndexFile(path string) ([]byte, error) {
 
 // writeIndex keeps something under a key. If that fails it is learned again.
 func (s *Store) writeIndex(key string, body []byte) {
+	if s.isForgotten(key) {
+		return
+	}
 	path := s.indexPath(key)
 	b := append(append([]byte(indexVersion), checksum(body)...), body...)
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
@@ -200,14 +203,6 @@ func (s *Store) writeIndex(key string, body []byte) {
 }
 
 const tempSuffix = ".new"
-
-// Forget removes what is known of archives whose keys begin with a folder.
-func (s *Store) Forget(folder string) error {
-	if err := os.RemoveAll(s.indexPath(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forget archives: %w", err)
-	}
-	return nil
-}
 
 func checksum(b []byte) []byte {
 	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))

@@ -47,6 +47,14 @@ func (a *archives) close() error {
 	return nil
 }
 
+// forget removes what was learned of the archives of a torrent that is gone. It waits for the local disk.
+func (a *archives) forget(ih torrents.Infohash) error {
+	if store := a.store.Load(); store != nil {
+		return store.Forget(ih.String())
+	}
+	return os.RemoveAll(filepath.Join(a.dir, ih.String()))
+}
+
 // shown returns a file of a torrent as an archive of the tree, or nil if it has not the name of one.
 func (a *archives) shown(ih torrents.Infohash, name string, index int, files func() (archive.File, archive.Folder, error)) tree.Archive {
 	if !archive.IsArchive(name) {

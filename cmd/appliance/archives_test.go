@@ -3,8 +3,11 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -152,5 +155,26 @@ func TestRefusedBeforeOpen(t *testing.T) {
 	defer s.close(t)
 	if s.isFolder(t, "films", "bad.zip") || !s.isFolder(t, "films", "good.zip") {
 		t.Error("after a restart bad.zip is a folder, or good.zip is none")
+	}
+}
+
+// TestRemoveArchive: of a torrent that is removed, nothing that was learned of its archives stays on the disk.
+func TestRemoveArchive(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	defer s.close(t)
+	s.openArchives(t)
+	ih := s.add(t, "x.zip", complete.File{Content: zipped(t, "a=b")})
+	if _, err := s.tree.Walk(t.Context(), "films", "x.zip", "a"); err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(s.cache, "index", ih.String())
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
+	if err := s.library.Remove(ih); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(kept); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after the torrent was removed: %v", err)
 	}
 }

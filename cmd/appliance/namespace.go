@@ -78,6 +78,9 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 
 func (n namespace) RemoveTorrent(ih torrents.Infohash, at time.Time) {
 	n.tree.RemoveTorrent(tree.Infohash(ih), at)
+	if err := n.archives.forget(ih); err != nil {
+		n.log.Warn("what is known of a torrent's archives cannot be removed", "torrent", ih, "err", err)
+	}
 }
 
 // inside lists the files of a torrent.
