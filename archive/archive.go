@@ -2,10 +2,14 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
+
+	"shoal/archive/inflate"
 )
 
 // Archive is a file that may be shown as a folder. It is safe for concurrent use.
@@ -14,11 +18,18 @@ type Archive struct {
 	key    string // below which what is known of it is kept
 	name   string
 	kind   kind
+	codec  codec
 	file   File
 	beside Folder
 	depth  int // archives that it is in, and itself
 
-	list flight[[]Member]
+	gzip    *deflated // of what is compressed so; else nil
+	list    flight[[]Member]
+	counted bool // among Store.nested, whose mutex guards it
+
+	mu     sync.Mutex
+	looked bool  // whether what is kept was looked at for a reason
+	reason error // which that was
 }
 
 // Member is a file, folder or link in an archive. The list of these is the same each time.
@@ -43,11 +54,51 @@ func (s *Store) Archive(key, name string, f File, beside Folder) *Archive {
 }
 
 func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Archive {
-	k := kindOf(name)
-	if k == noArchive || depth > s.opts.Depth {
+	k, c := kindOf(name)
+	if k == noArchive || depth > s.opts.Limits.Depth {
 		return nil
 	}
-	return &Archive{store: s, key: key, name: name, kind: k, file: f, beside: beside, depth: depth}
+	a := &Archive{store: s, key: key, name: name, kind: k, codec: c, file: f, beside: beside, depth: depth}
+	if c == gzipCodec {
+		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize}
+	}
+	if k.needsWhole(c) {
+		a.list.linger = wholeLinger
+	}
+	return a
+}
+
+// wholeLinger is for how long a file is decoded of which somebody wanted the list, but did not wait for it: NFS clients come again.
+const wholeLinger = time.Minute
+
+// NeedsWhole says whether all of the archive has to be read to list it, and nobody has done so.
+func (a *Archive) NeedsWhole() bool {
+	if _, known := a.list.get(); known || !a.kind.needsWhole(a.codec) {
+		return false
+	}
+	return !a.store.has(a.key + listSuffix)
+}
+
+// Shown says whether the archive should be a folder now: it is none if it was refused, and as long as all of it would have to be fetched
+// only to list it, unless somebody has asked for that. It looks at small files on the disk at most.
+func (a *Archive) Shown() bool {
+	if a.Refused() != nil {
+		return false
+	}
+	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.has(a.key+askedSuffix)
+}
+
+// Ask forgets why the archive was refused, and has it shown though all of it has to be fetched for that.
+func (a *Archive) Ask() {
+	a.store.writeIndex(a.key+askedSuffix, nil)
+	a.store.removeIndex(a.key + refusedSuffix)
+	a.mu.Lock()
+	a.looked, a.reason = true, nil
+	a.mu.Unlock()
+	if a.gzip != nil {
+		a.gzip.retry()
+	}
+	a.list.retry()
 }
 
 // Refused returns why the archive cannot be shown as a folder, if that is known. It reads a small file on the disk at most.
@@ -58,20 +109,31 @@ func (a *Archive) Refused() error {
 	if _, known := a.list.get(); known {
 		return nil
 	}
-	if reason := a.store.readIndex(a.key + refusedSuffix); reason != nil {
-		return refusal(reason)
+	a.mu.Lock()
+	looked, reason := a.looked, a.reason
+	a.mu.Unlock()
+	if looked {
+		return reason
 	}
-	return nil
+	if kept := a.store.readIndex(a.key + refusedSuffix); kept != nil {
+		reason = refusal(kept)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.looked {
+		a.looked, a.reason = true, reason
+	}
+	return a.reason
 }
 
-// WasRefused returns why the archive that a Store has under the key cannot be shown as a folder, if that was found out before. dir is
-// Options.Dir of that Store, which need not be open. It reads a small file on the disk.
-func WasRefused(dir, key string) error {
-	// What cannot be read now is read again when somebody looks into the archive, and then logged.
-	if reason, err := readIndexFile(indexPath(dir, key+refusedSuffix)); err == nil && reason != nil {
-		return refusal(reason)
+// ShownBefore says whether the archive that a Store has under the key should be a folder, by what was found out before and by its name. dir is
+// Options.Dir of that Store, which need not be open. It looks at small files on the disk.
+func ShownBefore(dir, key, name string) bool {
+	has := func(suffix string) bool {
+		_, err := os.Stat(indexPath(dir, key+suffix))
+		return err == nil
 	}
-	return nil
+	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
 }
 
 func refusal(reason []byte) error { return fmt.Errorf("%w: %s", ErrFormat, reason) }
@@ -79,6 +141,7 @@ func refusal(reason []byte) error { return fmt.Errorf("%w: %s", ErrFormat, reaso
 const (
 	listSuffix    = "/list"
 	refusedSuffix = "/refused"
+	askedSuffix   = "/asked"
 	pointsSuffix  = ".points"
 )
 
@@ -88,27 +151,29 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 	if err := a.Refused(); err != nil {
 		return nil, err
 	}
-	return a.list.do(ctx, &a.store.tasks, a.read)
+	if err := a.store.countNested(a); err != nil {
+		return nil, err
+	}
+	return a.list.do(ctx, a.store, a.read)
 }
 
-// read lists what is inside, from what is kept of it or from the archive.
+// read lists what is inside, and keeps why not if that will come again.
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: reading it failed: %v", ErrFormat, p)
-		}
-		if err != nil && Refuses(err) {
-			a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
-			a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
-		}
-	}()
+	list, err = guarded(ctx, a.readKept)
+	if err != nil && Refuses(err) {
+		a.store.log.Warn("an archive stays a file", "archive", a.key, "name", a.name, "err", err)
+		a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
+	}
+	return list, err
+}
+
+// readKept lists what is inside, from what is kept of it or from the archive.
+func (a *Archive) readKept(ctx context.Context) (list []Member, err error) {
 	if saved := a.store.readIndex(a.key + listSuffix); saved != nil {
 		if list, err := a.members(ctx, saved); err == nil {
 			return list, nil
 		}
-		if err := os.Remove(a.store.indexPath(a.key + listSuffix)); err != nil {
-			a.store.log.Warn("what is known of an archive cannot be removed", "archive", a.key, "err", err)
-		}
+		a.store.removeIndex(a.key + listSuffix)
 	}
 	saved, err := a.index(ctx)
 	if err != nil {
@@ -123,11 +188,29 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 
 // index reads the archive, and returns what is to be kept of that.
 func (a *Archive) index(ctx context.Context) ([]byte, error) {
+	if err := a.checkNested(ctx); err != nil {
+		return nil, err
+	}
+	if a.depth > 1 || !a.kind.needsWhole(a.codec) { // how long that takes is known by who asks for it
+		bound, stop := limitWork(ctx, a.store.opts.Limits.Work)
+		defer stop()
+		ctx = bound
+	}
+	saved, err := a.indexKind(ctx)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrLimit) {
+		err = cause
+	}
+	return saved, err
+}
+
+func (a *Archive) indexKind(ctx context.Context) ([]byte, error) {
 	switch a.kind {
 	case zipKind:
 		return a.indexZip(ctx)
 	case tarKind:
 		return a.indexTar(ctx)
+	case compressedTarKind, compressedKind:
+		return a.indexCompressed(ctx)
 	case rarKind:
 		return a.indexRAR(ctx)
 	case splitKind:
@@ -143,7 +226,9 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 	case zipKind:
 		return a.zipMembers(saved)
 	case tarKind:
-		return a.tarMembers(saved)
+		return a.tarMembers(a.file, saved)
+	case compressedTarKind, compressedKind:
+		return a.compressedMembers(saved)
 	case rarKind:
 		return a.rarMembers(saved)
 	case splitKind:
@@ -155,11 +240,3 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 
 // memberKey is where what is known of a member is kept.
 func (a *Archive) memberKey(entry int) string { return a.key + "/" + strconv.Itoa(entry) }
-
-// nest returns a member as an archive, if it may be one.
-func (a *Archive) nest(entry int, name string, f File) *Archive {
-	if f == nil {
-		return nil
-	}
-	return a.store.archive(a.memberKey(entry), name, f, nil, a.depth+1)
-}

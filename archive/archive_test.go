@@ -146,6 +146,27 @@ func sample(t testing.TB) (z []byte, content map[string][]byte) {
 	), content
 }
 
+// makeTar makes a tar of files: a name and a content of each.
+func makeTar(t testing.TB, files ...any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := stdtar.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		data := files[i+1].([]byte)
+		err := w.WriteHeader(&stdtar.Header{Name: files[i].(string), Mode: 0o644, Size: int64(len(data))})
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // walk calls do for all members by path, those of archives in archives too.
 func walk(t testing.TB, a *Archive, above string, do func(path string, m Member)) {
 	t.Helper()
@@ -265,8 +286,7 @@ func TestNoArchive(t *testing.T) {
 // TestFlight has several who wait for something: it ends with the last of them, and is done once.
 func TestFlight(t *testing.T) {
 	var f flight[int]
-	var tasks sync.WaitGroup
-	defer tasks.Wait()
+	s := newStore(t, t.TempDir())
 	var begun atomic.Int64
 	ended := make(chan struct{}, 9)
 	find := func(ctx context.Context) (int, error) {
@@ -281,7 +301,7 @@ func TestFlight(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancels = append(cancels, cancel)
 		waiting.Go(func() {
-			if _, err := f.do(ctx, &tasks, find); !errors.Is(err, context.Canceled) {
+			if _, err := f.do(ctx, s, find); !errors.Is(err, context.Canceled) {
 				t.Errorf("who went away got %v", err)
 			}
 		})
@@ -294,11 +314,11 @@ func TestFlight(t *testing.T) {
 	}
 	waiting.Wait()
 	<-ended
-	got, err := f.do(t.Context(), &tasks, func(context.Context) (int, error) { return 7, nil })
+	got, err := f.do(t.Context(), s, func(context.Context) (int, error) { return 7, nil })
 	if got != 7 || err != nil {
 		t.Errorf("afterwards it is %d, %v", got, err)
 	}
-	if got, err := f.do(t.Context(), &tasks, find); got != 7 || err != nil {
+	if got, err := f.do(t.Context(), s, find); got != 7 || err != nil {
 		t.Errorf("once it was found it is %d, %v", got, err)
 	}
 }

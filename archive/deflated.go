@@ -2,6 +2,10 @@ package archive
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -14,17 +18,62 @@ type deflated struct {
 	store  *Store
 	key    string // its file among the indexes
 	source File
-	size   int64
 	format inflate.Format
 
 	mu       sync.Mutex
+	size     int64           // inflate.UnknownSize until it is known, for gzip
 	reader   *inflate.Reader // nil while nobody reads
 	uses     int
 	last     time.Time
 	progress float64 // of what is on the disk
 }
 
-func (d *deflated) Size() int64 { return d.size }
+func (d *deflated) Size() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.size
+}
+
+// Holds says that reading waits for no peer if the compressed data are there.
+func (d *deflated) Holds(int64, int64) bool { return holds(d.source, 0, d.source.Size()) }
+
+// measure decodes all of the data, if that was never done, and returns how many bytes that makes.
+func (d *deflated) measure(ctx context.Context) (int64, error) {
+	r, err := d.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer d.end()
+	var none [1]byte
+	if _, err := r.ReadAt(ctx, none[:], math.MaxInt64-1); !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	size, known := r.Size()
+	if !known {
+		return 0, fmt.Errorf("%w: it has no end", ErrFormat)
+	}
+	d.setSize(size)
+	return size, nil
+}
+
+// retry forgets what was wrong with the data, unless somebody reads it.
+func (d *deflated) retry() {
+	d.mu.Lock()
+	r := d.reader
+	if d.uses > 0 || r == nil || r.Damage() == nil {
+		d.mu.Unlock()
+		return
+	}
+	d.reader = nil
+	d.mu.Unlock()
+	_ = r.Close() // of what it decodes nobody waits for anything
+}
+
+func (d *deflated) setSize(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.size = n
+}
 
 func (d *deflated) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	r, err := d.begin()
@@ -49,7 +98,7 @@ func (d *deflated) Await(ctx context.Context, off int64, n int) (release func(),
 		return nil, err
 	}
 	var one [1]byte
-	last := min(off+int64(n), d.size) - 1
+	last := min(off+int64(n), d.Size()) - 1
 	for at := max(off, 0); at <= last; at = min(at+segmentStep, max(last, at+1)) {
 		if _, err := r.ReadAt(ctx, one[:], at); err != nil {
 			d.end()
@@ -64,8 +113,12 @@ func (d *deflated) begin() (*inflate.Reader, error) {
 	defer d.mu.Unlock()
 	if d.reader == nil {
 		index := d.store.readIndex(d.key)
+		announced := d.size
+		if d.format == inflate.Gzip { // a gzip file does not say
+			announced = inflate.UnknownSize
+		}
 		r, err := inflate.Open(inflate.Options{
-			Source: d.source, Compressed: d.source.Size(), Size: d.size, Format: d.format,
+			Source: d.source, Compressed: d.source.Size(), Size: announced, Format: d.format,
 			Index: index, Cache: d.store.segments, Pool: d.store.pool,
 		})
 		if err != nil {

@@ -30,7 +30,7 @@ func Refuses(err error) bool {
 		rar.ErrFormat, rar.ErrUnsupported, rar.ErrEncrypted, rar.ErrLimit,
 		tar.ErrFormat, tar.ErrLimit,
 		stream.ErrFormat, stream.ErrUnsupported,
-		inflate.ErrFormat, spool.ErrSize,
+		inflate.ErrFormat, spool.ErrSize, spool.ErrDecoder,
 	} {
 		if errors.Is(err, of) {
 			return true

@@ -38,13 +38,35 @@ type Located interface {
 	Locate(off int64, n int) (f File, at int64, ok bool)
 }
 
+// Holder is a File that says, at once, whether a range of it can be read without waiting for anybody: decoding it may still take a while.
+type Holder interface {
+	File
+	// Holds is about n bytes at off, all of which the file has.
+	Holds(off, n int64) bool
+}
+
+// holds says whether n bytes at off of a file can be read without waiting for anybody.
+func holds(f File, off, n int64) bool {
+	if h, ok := f.(Holder); ok {
+		return h.Holds(off, n)
+	}
+	for ; n > 0; off, n = off+holdsStep, n-holdsStep {
+		if !f.Ready(off, int(min(n, holdsStep))) {
+			return false
+		}
+	}
+	return true
+}
+
+const holdsStep = 1 << 30
+
 // Folder finds the files beside an archive: the other volumes of a set.
 type Folder interface {
 	// File returns the file of a name, if there is one.
 	File(name string) (File, bool)
 }
 
-// readerAt returns a File as an io.ReaderAt whose reads end when ctx does.
+// readerAt returns a File as an io.ReaderAt whose reads end when ctx does, and are no work by its clock.
 func readerAt(ctx context.Context, f File) io.ReaderAt { return boundFile{ctx, f} }
 
 type boundFile struct {
@@ -52,7 +74,12 @@ type boundFile struct {
 	file File
 }
 
-func (b boundFile) ReadAt(p []byte, off int64) (int, error) { return b.file.ReadAt(b.ctx, p, off) }
+func (b boundFile) ReadAt(p []byte, off int64) (int, error) {
+	clock := workClockOf(b.ctx)
+	clock.pause()
+	defer clock.goOn()
+	return b.file.ReadAt(b.ctx, p, off)
+}
 
 // extent is a part of a file, or a hole, which has no file.
 type extent struct {
@@ -67,7 +94,10 @@ type extents struct {
 	ends []int64 // of each, in this file
 }
 
-var _ Located = (*extents)(nil)
+var (
+	_ Located = (*extents)(nil)
+	_ Holder  = (*extents)(nil)
+)
 
 // newExtents joins parts. The error is ErrFormat if one is not inside its file.
 func newExtents(list []extent) (*extents, error) {
@@ -139,6 +169,16 @@ func (x *extents) ReadAt(ctx context.Context, p []byte, off int64) (n int, err e
 func (x *extents) Ready(off int64, n int) bool {
 	return x.each(off, int64(n), func(part extent, _ int64) error {
 		if part.file != nil && !part.file.Ready(part.at, int(part.length)) {
+			return errNotReady
+		}
+		return nil
+	}) == nil
+}
+
+// Holds says whether all parts are held.
+func (x *extents) Holds(off, n int64) bool {
+	return x.each(off, n, func(part extent, _ int64) error {
+		if part.file != nil && !holds(part.file, part.at, part.length) {
 			return errNotReady
 		}
 		return nil

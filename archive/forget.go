@@ -11,6 +11,9 @@ import (
 // Forget removes what is known of the archives whose keys are in a folder, which is the first element of these. Nothing is kept of them from
 // then on, until Archive is asked for one. It waits for the disk.
 func (s *Store) Forget(folder string) error {
+	s.mu.Lock()
+	delete(s.nested, folder)
+	s.mu.Unlock()
 	// Of most there is nothing, and their names need not be kept.
 	if _, err := os.Stat(s.indexPath(folder)); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -59,11 +59,46 @@ func (a *Archive) volume(n int) (File, error) {
 
 // indexRAR lists a RAR archive.
 func (a *Archive) indexRAR(ctx context.Context) ([]byte, error) {
-	list, err := rar.Read(rarVolumes{ctx, a}, rar.Limits{})
+	list, err := rar.Read(rarVolumes{ctx, a}, a.store.opts.Limits.rar())
 	if err != nil {
 		return nil, err
 	}
+	if err := a.readRARLinks(ctx, list); err != nil {
+		return nil, err
+	}
 	return encodeRAR(list)
+}
+
+// readRARLinks reads what symbolic links say that format 4 has among the data. Those that can't be read so are not shown.
+func (a *Archive) readRARLinks(ctx context.Context, list *rar.Archive) error {
+	read := 0
+	for i := range list.Members {
+		m := &list.Members[i]
+		if m.LinkKind != rar.Symlink || m.Link != "" || !m.Plain() || m.Predicted || m.Size <= 0 || m.Size > maxLink || m.Packed != m.Size {
+			continue
+		}
+		if read++; read > a.store.opts.Limits.Links {
+			return nil
+		}
+		parts := make([]extent, len(m.Extents))
+		for i, e := range m.Extents {
+			f, err := a.volume(e.Volume)
+			if err != nil {
+				return err
+			}
+			parts[i] = extent{f, e.Off, e.Len}
+		}
+		x, err := newExtents(parts)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, m.Size)
+		if n, err := x.ReadAt(ctx, b, 0); n < len(b) {
+			return fmt.Errorf("read the symbolic link %.80q: %w", m.Name, err)
+		}
+		m.Link = string(b)
+	}
+	return nil
 }
 
 func encodeRAR(list *rar.Archive) ([]byte, error) {
@@ -97,7 +132,7 @@ func (a *Archive) rarMembers(saved []byte) ([]Member, error) {
 		case r.LinkKind == rar.Symlink || r.LinkKind == rar.WindowsSymlink:
 			to, err := tree.Target(node, []byte(r.Link))
 			m.Link = to
-			return err == nil && to != ""
+			return r.Link != "" && err == nil && to != ""
 		case r.Size < 0:
 			return false
 		}
@@ -208,6 +243,8 @@ func (s *rarSet) open(list *rar.Archive, ordinal int) (File, error) {
 		return nil, fmt.Errorf("%w: %.80q is encrypted", ErrUnsupported, m.Name)
 	case m.Problem != "":
 		return nil, fmt.Errorf("%w: %.80q: %s", ErrFormat, m.Name, m.Problem)
+	case m.Size > s.archive.store.opts.Limits.MemberSize:
+		return nil, fmt.Errorf("%w: %.80q claims %d bytes", ErrLimit, m.Name, m.Size)
 	case !m.Plain():
 		return s.unpack(list, ordinal)
 	}
@@ -232,10 +269,14 @@ func (s *rarSet) open(list *rar.Archive, ordinal int) (File, error) {
 // unpack returns a compressed member.
 func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 	m := &list.Members[ordinal]
-	if m.Dictionary > stream.MaxDictionary {
-		return nil, fmt.Errorf("%w: %.80q needs %d bytes of memory", ErrUnsupported, m.Name, m.Dictionary)
-	}
 	a := s.archive
+	limits := &a.store.opts.Limits
+	switch {
+	case m.Dictionary > limits.Dictionary:
+		return nil, fmt.Errorf("%w: %.80q needs %d bytes of memory", ErrUnsupported, m.Name, m.Dictionary)
+	case !m.Solid && m.Size/limits.Ratio > m.Packed: // what a solid one repeats of those before it takes nothing
+		return nil, fmt.Errorf("%w: %.80q claims %d bytes in %d", ErrLimit, m.Name, m.Size, m.Packed)
+	}
 	return &spooled{a.store, a.memberKey(ordinal), m.Size, func(ctx context.Context) (io.ReadCloser, error) {
 		volumes := make([]stream.RARVolume, 0, list.Volumes)
 		for n := range list.Volumes {
@@ -249,15 +290,15 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 			}
 			volumes = append(volumes, stream.RARVolume{Name: name, R: readerAt(ctx, f), Size: f.Size()})
 		}
-		return stream.OpenRAR(volumes, ordinal, m.Size)
+		return limits.stream().OpenRAR(volumes, ordinal, m.Size)
 	}}, nil
 }
 
 // relist reads the headers of all volumes, as what was predicted of one is wrong.
 func (s *rarSet) relist(ctx context.Context) error {
 	a, old := s.archive, s.list.Load()
-	list, err := s.whole.do(ctx, &a.store.tasks, func(ctx context.Context) (*rar.Archive, error) {
-		list, err := rar.ReadAll(rarVolumes{ctx, a}, rar.Limits{})
+	list, err := s.whole.do(ctx, a.store, func(ctx context.Context) (*rar.Archive, error) {
+		list, err := rar.ReadAll(rarVolumes{ctx, a}, a.store.opts.Limits.rar())
 		if err != nil {
 			return nil, err
 		}
@@ -265,6 +306,7 @@ func (s *rarSet) relist(ctx context.Context) error {
 			if i >= len(list.Members) || list.Members[i].Name != old.Members[i].Name || list.Members[i].Size != old.Members[i].Size {
 				return nil, fmt.Errorf("%w: its volumes have other members than the first ones say", ErrFormat)
 			}
+			list.Members[i].Link = old.Members[i].Link // which may have been read
 		}
 		return list, nil
 	})
@@ -280,7 +322,7 @@ func (s *rarSet) relist(ctx context.Context) error {
 
 // check says whether what was predicted of a volume is so. It reads its headers the first time.
 func (s *rarSet) check(ctx context.Context, volume int) error {
-	held, err := s.volumeCheck(volume).do(ctx, &s.archive.store.tasks, func(ctx context.Context) (bool, error) {
+	held, err := s.volumeCheck(volume).do(ctx, s.archive.store, func(ctx context.Context) (bool, error) {
 		return s.list.Load().Verify(rarVolumes{ctx, s.archive}, volume)
 	})
 	if err == nil && !held {

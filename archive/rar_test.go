@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -73,5 +74,70 @@ func TestRAR(t *testing.T) {
 				t.Errorf("format %d: what was read is said to be nowhere", format)
 			}
 		}
+	}
+}
+
+// TestRAR4Links shows the symbolic links of format 4, which has what they say among the data, and none that leads out or is compressed.
+func TestRAR4Links(t *testing.T) {
+	link := func(name, to string) rartest.File {
+		f := rartest.Bytes(name, to)
+		f.Link = to
+		return f
+	}
+	packed := link("d/packed", "a.txt")
+	packed.Method = 3
+	volumes, err := rartest.Write(rartest.Options{Format: 4},
+		rartest.Bytes("d/a.txt", "hello"), link("d/good", "a.txt"), link("bad", "../a.txt"), packed, link("d/long", "a"+string(make([]byte, maxLink))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &memory{data: make([]byte, volumes[0].Size())}
+	if _, err := volumes[0].ReadAt(f.data, 0); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for range 2 {
+		f.reads.Store(0)
+		found := make(map[string]string)
+		walk(t, newStore(t, dir).Archive("t/3", "x.rar", f, nil), "", func(path string, m Member) {
+			if !m.Dir {
+				found[path] = m.Link
+			}
+		})
+		if len(found) != 2 || found["d/good"] != "a.txt" || found["d/a.txt"] != "" {
+			t.Errorf("the files and links are %q", found)
+		}
+	}
+	if n := f.reads.Load(); n != 0 {
+		t.Errorf("what is known of links is read again, in %d reads", n)
+	}
+	away := newStore(t, t.TempDir()).Archive("t/3", "x.rar", f, nil)
+	f.fails.Store(true)
+	if _, err := away.Members(t.Context()); !errors.Is(err, errAway) {
+		t.Errorf("while nobody has the data: %v", err)
+	}
+}
+
+// TestCutRAR joins a RAR archive that was cut into parts, which begins as a volume of a set does.
+func TestCutRAR(t *testing.T) {
+	film := text(1, 300_000)
+	volumes, err := rartest.Write(rartest.Options{Format: 5},
+		rartest.File{Name: "film.mkv", Data: bytes.NewReader(film), Size: int64(len(film)), ModTime: rartest.Time})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := io.ReadAll(io.NewSectionReader(volumes[0], 0, volumes[0].Size()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := volumeFolder{"x.rar.001": {data: whole[:100_000]}, "x.rar.002": {data: whole[100_000:200_000]}, "x.rar.003": {data: whole[200_000:]}}
+	found := make(map[string][]byte)
+	walk(t, newStore(t, t.TempDir()).Archive("t/4", "x.rar.001", folder["x.rar.001"], folder), "", func(path string, m Member) {
+		if m.File != nil {
+			found[path], _ = io.ReadAll(io.NewSectionReader(readerAt(t.Context(), m.File), 0, m.Size))
+		}
+	})
+	if !bytes.Equal(found["x.rar/film.mkv"], film) {
+		t.Errorf("of %d members the film has %d bytes, or others", len(found), len(found["x.rar/film.mkv"]))
 	}
 }

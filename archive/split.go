@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -22,11 +21,17 @@ const (
 
 // indexSplit finds the parts of a file that was cut, by their names alone but for the first bytes.
 func (a *Archive) indexSplit(ctx context.Context) ([]byte, error) {
-	head := make([]byte, 4)
-	if n, err := a.file.ReadAt(ctx, head, 0); n < len(head) && !errors.Is(err, io.EOF) {
+	volumes, err := isRAR(ctx, a.file)
+	if err != nil {
 		return nil, fmt.Errorf("look at the first part of %q: %w", a.name, err)
 	}
-	if bytes.Equal(head, []byte("Rar!")) {
+	// A RAR archive that was cut begins with a signature as well, but its second part does not.
+	if second, err := a.volume(1); volumes && err == nil {
+		if volumes, err = isRAR(ctx, second); err != nil {
+			return nil, fmt.Errorf("look at the second part of %q: %w", a.name, err)
+		}
+	}
+	if volumes {
 		list, err := a.indexRAR(ctx)
 		return append([]byte{cutVolumes}, list...), err
 	}
@@ -40,6 +45,15 @@ func (a *Archive) indexSplit(ctx context.Context) ([]byte, error) {
 			return nil, fmt.Errorf("%w: %q has more than %d parts", ErrLimit, a.name, maxParts)
 		}
 	}
+}
+
+// isRAR says whether a file begins with the signature of RAR.
+func isRAR(ctx context.Context, f File) (bool, error) {
+	head := make([]byte, 4)
+	if n, err := f.ReadAt(ctx, head, 0); n < len(head) && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return string(head) == "Rar!", nil
 }
 
 // errKept is of what is kept of an archive and makes no sense. It is read again.

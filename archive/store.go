@@ -3,8 +3,10 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,11 +27,12 @@ type Options struct {
 	Segments int64
 	// Spool says where members are decoded to that can only be read from their start. Its Permanent is set here.
 	Spool spool.Options
-	// Names say how names are cleaned, and in which charset they are unless they say so themselves.
+	// Names say in which charset names are unless they say so themselves. Its limits are those of Limits.
 	Names names.Options
-	// Depth is how many archives may be in each other: 2 if it is 0, and 4 at the most.
-	Depth int
-	// Workers is how many decode at a time; one for each processor if it is 0.
+	// Limits are what an archive may have and cost.
+	Limits Limits
+	// Workers is how many decode at a time, and how many decoders of Spool are open, with the memory that each takes; one for each
+	// processor if it is 0.
 	Workers int
 	Logger  *slog.Logger
 }
@@ -41,21 +44,21 @@ type Store struct {
 	segments *inflate.Cache
 	pool     *inflate.Pool
 	spool    *spool.Spool
+	heavy    chan struct{} // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	mu   sync.Mutex
-	open map[*deflated]struct{} // those that have a decoder
+	mu     sync.Mutex
+	open   map[*deflated]struct{} // those that have a decoder
+	nested map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
 	// forgotten are the folders of keys that were forgotten, so that nothing that is still under way is kept there.
 	forgotten map[string]struct{}
 	closed    bool
 }
 
 const (
-	defaultDepth = 2
-	maxDepth     = 4
 	// decodes is how many decodes of segments may have begun, most of them waiting for peers.
 	decodes = 48
 	// restTime is how long a decoder stays after its last use.
@@ -64,10 +67,8 @@ const (
 
 // New opens the store. The error is one of the disk.
 func New(o Options) (*Store, error) {
-	if o.Depth == 0 {
-		o.Depth = defaultDepth
-	}
-	o.Depth = min(o.Depth, maxDepth)
+	o.Limits = o.Limits.withDefaults()
+	o.Names = o.Limits.names(o.Names)
 	if o.Segments == 0 {
 		o.Segments = inflate.DefaultCacheLimit
 	}
@@ -77,6 +78,9 @@ func New(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of archives: %w", err)
 	}
+	if o.Spool.Workers == 0 {
+		o.Spool.Workers = o.Workers
+	}
 	o.Spool.Permanent = Refuses
 	sp, err := spool.New(o.Spool)
 	if err != nil {
@@ -84,7 +88,8 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		open: make(map[*deflated]struct{}), forgotten: make(map[string]struct{}),
+		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}), nested: make(map[string]int),
+		forgotten: make(map[string]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
@@ -102,6 +107,16 @@ func (s *Store) Close() error {
 		d.rest(time.Now().Add(time.Hour))
 	}
 	return s.spool.Close()
+}
+
+// run runs something on a goroutine that Close waits for. It is false after Close.
+func (s *Store) run(do func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.tasks.Go(do)
+	}
+	return !s.closed
 }
 
 // opened notes a decoder. It is false after Close.
@@ -199,6 +214,19 @@ func (s *Store) writeIndex(key string, body []byte) {
 	}
 	if err != nil {
 		s.log.Warn("what is known of an archive cannot be kept", "path", path, "err", err)
+	}
+}
+
+// has says whether something is kept under a key.
+func (s *Store) has(key string) bool {
+	_, err := os.Stat(s.indexPath(key))
+	return err == nil
+}
+
+// removeIndex removes what is kept under a key.
+func (s *Store) removeIndex(key string) {
+	if err := os.Remove(s.indexPath(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("what is known of an archive cannot be removed", "path", s.indexPath(key), "err", err)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 
 // indexTar lists a tar archive: all of it if that is there, else as much as may be fetched for that.
 func (a *Archive) indexTar(ctx context.Context) ([]byte, error) {
-	var opts tar.Options
-	if size := a.file.Size(); size == int64(int(size)) && a.file.Ready(0, int(size)) {
+	opts := a.store.opts.Limits.tar()
+	if holds(a.file, 0, a.file.Size()) {
 		opts.Fetch = -1
 	}
 	x, err := tar.Walk(ctx, readerAt(ctx, a.file), a.file.Size(), opts)
@@ -25,9 +25,9 @@ var tarKinds = map[tar.Type]names.Kind{
 	tar.File: names.File, tar.HardLink: names.File, tar.Dir: names.Dir, tar.Symlink: names.Symlink,
 }
 
-// tarMembers makes the list of members of what was kept of a tar archive.
-func (a *Archive) tarMembers(saved []byte) ([]Member, error) {
-	x, err := tar.ParseIndex(saved, a.file.Size())
+// tarMembers makes the list of members of what was kept of a tar archive, which data is.
+func (a *Archive) tarMembers(data File, saved []byte) ([]Member, error) {
+	x, err := tar.ParseIndex(saved, data.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (a *Archive) tarMembers(saved []byte) ([]Member, error) {
 		}
 		parts := make([]extent, len(t.Extents))
 		for i, e := range t.Extents {
-			parts[i] = extent{a.file, e.Off, e.Len}
+			parts[i] = extent{data, e.Off, e.Len}
 			if e.Off == tar.Hole {
 				parts[i] = extent{nil, 0, e.Len}
 			}

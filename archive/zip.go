@@ -14,9 +14,6 @@ import (
 	"shoal/archive/zip"
 )
 
-// maxLinks is how many symbolic links of a zip archive are shown: what each says is among its data, and has to be read.
-const maxLinks = 64
-
 // maxLink is how long what a symbolic link says may be, in bytes.
 const maxLink = 4096
 
@@ -29,12 +26,12 @@ type zipArchive struct {
 // indexZip lists a zip archive, and reads its links.
 func (a *Archive) indexZip(ctx context.Context) ([]byte, error) {
 	r := readerAt(ctx, a.file)
-	list, err := zip.Read(r, a.file.Size(), zip.Options{})
+	list, err := zip.Read(r, a.file.Size(), a.store.opts.Limits.zip())
 	if err != nil {
 		return nil, err
 	}
 	z := &zipArchive{list, make(map[int32]string)}
-	for i := 0; i < list.Len() && len(z.links) < maxLinks; i++ {
+	for i := 0; i < list.Len() && len(z.links) < a.store.opts.Limits.Links; i++ {
 		e := list.Entry(i)
 		if e.Kind != names.Symlink || e.Size <= 0 || e.Size > maxLink {
 			continue
@@ -47,7 +44,7 @@ func (a *Archive) indexZip(ctx context.Context) ([]byte, error) {
 			continue
 		}
 		b := make([]byte, e.Size)
-		if n, err := f.ReadAt(ctx, b, 0); n < len(b) {
+		if n, err := readerAt(ctx, f).ReadAt(b, 0); n < len(b) {
 			if !Refuses(err) && !errors.Is(err, io.EOF) {
 				return nil, fmt.Errorf("read the symbolic link %.80q: %w", e.Name, err)
 			}
@@ -74,12 +71,12 @@ func (z *zipArchive) encode() []byte {
 }
 
 // decodeZip is the inverse of encode. The error is zip.ErrIndex.
-func decodeZip(b []byte, size int64) (*zipArchive, error) {
+func decodeZip(b []byte, size int64, o zip.Options) (*zipArchive, error) {
 	length, n := binary.Uvarint(b)
 	if n <= 0 || length > uint64(len(b)-n) {
 		return nil, zip.ErrIndex
 	}
-	list, err := zip.Decode(b[n:n+int(length)], size, zip.Options{})
+	list, err := zip.Decode(b[n:n+int(length)], size, o)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +99,7 @@ func decodeZip(b []byte, size int64) (*zipArchive, error) {
 
 // zipMembers makes the list of members of what was kept of a zip archive.
 func (a *Archive) zipMembers(saved []byte) ([]Member, error) {
-	z, err := decodeZip(saved, a.file.Size())
+	z, err := decodeZip(saved, a.file.Size(), a.store.opts.Limits.zip())
 	if err != nil {
 		return nil, err
 	}
@@ -130,14 +127,17 @@ func (a *Archive) listTree(tree *names.Tree, fill func(m *Member, node, entry in
 	list := make([]Member, 0, tree.Len()-1)
 	places := make([]int32, tree.Len()) // of nodes in the list
 	places[0] = -1
+	nested := 0
 	for node := 1; node < tree.Len(); node++ {
 		n := tree.Node(node)
 		m := Member{Parent: int(places[n.Parent]), Name: n.Name, Dir: n.Kind == names.Dir}
 		if n.Entry != names.NoEntry && !fill(&m, node, int(n.Entry)) {
 			continue
 		}
-		if m.File != nil {
-			m.Archive = a.nest(int(n.Entry), m.Name, m.File)
+		if m.File != nil && nested < a.store.opts.Limits.Nested {
+			if m.Archive = a.nest(int(n.Entry), m.Name, m.File); m.Archive != nil {
+				nested++
+			}
 		}
 		places[node] = int32(len(list))
 		list = append(list, m)
@@ -172,7 +172,7 @@ func (a *Archive) openZip(ctx context.Context, z *zipArchive, entry int) (File, 
 		return &deflated{store: a.store, key: key, source: data, size: e.Size, format: inflate.Raw}, nil
 	case isStream:
 		return &spooled{a.store, a.memberKey(entry), e.Size, func(ctx context.Context) (io.ReadCloser, error) {
-			return stream.Open(method, io.NewSectionReader(readerAt(ctx, data), 0, data.Size()), e.Size)
+			return a.store.opts.Limits.stream().Open(method, io.NewSectionReader(readerAt(ctx, data), 0, data.Size()), e.Size)
 		}}, nil
 	default:
 		return nil, fmt.Errorf("%w: method %d", ErrUnsupported, e.Method)

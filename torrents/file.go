@@ -187,6 +187,9 @@ func (f *File) clip(off int64, n int) (int64, int) {
 	return off, int(min(int64(n), f.Size-off))
 }
 
+// Holds says whether n bytes at off, all of which the file has, are on the disk. That does not open the torrent.
+func (f *File) Holds(off, n int64) bool { return f.entry.cachedBytes(f.Offset+off, n) == n }
+
 // Cached returns how many bytes of the file are in the cache.
 func (f *File) Cached() int64 { return f.entry.cachedBytes(f.Offset, f.Size) }
 

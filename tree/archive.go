@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
 
-// ErrNotArchive is returned for an archive that cannot be shown as a folder, now and later: it is damaged, encrypted, or none. From then
-// on it is a file.
+// ErrNotArchive is returned for an archive that cannot be shown as a folder: it is damaged, encrypted, or none. From then on it is a file,
+// until somebody asks for it to be looked at again.
 var ErrNotArchive = errors.New("not to be shown as a folder")
 
 // ErrUnread is returned for what is inside an archive that nobody has looked into since the start: Load reads it, and waits for peers.
@@ -25,8 +26,9 @@ type Archive interface {
 	// Members lists what is inside, in the archive's own order, which is the same each time. It waits for peers as long as ctx lasts,
 	// if that is not known already. The error is one of them, or ErrNotArchive with the reason.
 	Members(ctx context.Context) ([]Member, error)
-	// Refused says, at once, whether it is known from earlier that the error is ErrNotArchive.
-	Refused() bool
+	// Shown says, at once, whether the archive should be a folder now. It should not if it is known that the error is ErrNotArchive, or
+	// if too much would have to be fetched only to list it. That may change both ways.
+	Shown() bool
 }
 
 // Member is a file, folder or link in an archive. Its place in the list is its identity.
@@ -68,9 +70,11 @@ type archive struct {
 	file    Node   // what is shown as a folder
 	name    string // of the folder, when it is shown beside the file; empty for one that is a torrent
 
-	inside atomic.Pointer[members] // nil until loaded, constant afterwards
-	failed atomic.Bool
-	there  atomic.Pointer[share]
+	numbering sync.Mutex              // held over Numbers.Take, which writes to the local disk
+	inside    atomic.Pointer[members] // nil until loaded, constant afterwards
+
+	shown atomic.Bool // as a folder, and not as a file
+	there atomic.Pointer[share]
 }
 
 // members is the inside of an archive.
@@ -133,31 +137,49 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	list, err := a.source.Members(ctx)
 	if err != nil {
-		if errors.Is(err, ErrNotArchive) && a.refuse() {
-			a.file.shownOtherwise()
+		if errors.Is(err, ErrNotArchive) && !a.show(false) {
+			a.file.shownOtherwise() // a listing may have been begun before
 		}
 		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+	}
+	a.numbering.Lock()
+	defer a.numbering.Unlock()
+	if in := a.inside.Load(); in != nil {
+		return in, nil
 	}
 	in, err := a.newMembers(list)
 	if err != nil {
 		return nil, fmt.Errorf("show the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
 	}
-	if a.inside.CompareAndSwap(nil, in) {
-		for _, nested := range in.nested {
-			if nested.failed.Load() {
-				a.torrent.refused.Add(nested.id)
-			}
-		}
-	}
-	return a.inside.Load(), nil
+	a.inside.Store(in)
+	return in, nil
 }
 
-// refuse notes that the archive is none, and says whether that is news.
-func (a *archive) refuse() bool {
-	if a.failed.Swap(true) {
+// begin has the archive be what it should at first.
+func (a *archive) begin() {
+	a.shown.Store(true)
+	if !a.source.Shown() {
+		a.hide()
+	}
+}
+
+func (a *archive) hide() bool {
+	if !a.shown.Swap(false) {
 		return false
 	}
-	a.torrent.refused.Add(a.id)
+	a.torrent.hidden.Add(a.id)
+	return true
+}
+
+// show has the archive be a folder, or a file. It says whether that is a change.
+func (a *archive) show(folder bool) bool {
+	switch {
+	case !folder && !a.hide(), folder && a.shown.Swap(true):
+		return false
+	case folder:
+		a.torrent.hidden.Add(-a.id)
+	}
+	a.file.shownOtherwise()
 	return true
 }
 
@@ -209,7 +231,7 @@ func (a *archive) nest(in *members, i int) *archive {
 			return taken
 		}),
 	}
-	nested.failed.Store(m.Archive.Refused())
+	nested.begin()
 	return nested
 }
 
@@ -257,15 +279,75 @@ func (a *archive) shownName() string {
 	return contentsName(t.name, func(name string) bool { return t.route.torrents[name] != nil })
 }
 
-// entries appends how a file is shown that may be an archive, nil if it is none. That of a torrent needs Tree.mu.
-func (a *archive) entries(list []Entry, file Entry, way Archives) []Entry {
+// listing is one in the making.
+type listing struct {
+	entries []Entry
+	hidden  []*archive // which are shown as files
+}
+
+// add adds a file that may be an archive, nil if it is none. That of a torrent needs Tree.mu.
+func (l *listing) add(a *archive, file Entry, way Archives) {
+	folder := Entry{Name: file.Name}
 	switch {
-	case a == nil || way == ArchivesOff || a.failed.Load():
-		return append(list, file)
+	case a == nil || way == ArchivesOff:
+		l.entries = append(l.entries, file)
+		return
+	case !a.shown.Load():
+		l.hidden = append(l.hidden, a)
+		l.entries = append(l.entries, file)
+		return
 	case way == ArchivesBoth:
-		return append(list, file, Entry{Name: a.shownName(), Node: a.top()})
-	default:
-		return append(list, Entry{Name: file.Name, Node: a.top()})
+		folder.Name = a.shownName()
+		l.entries = append(l.entries, file)
+	}
+	folder.Node = a.top()
+	l.entries = append(l.entries, folder)
+}
+
+// look shows those archives as folders that have become such since the listing was made, and says whether there are some. It looks once
+// in a while.
+func (d *Dir) look() (changed bool) {
+	if d == nil || len(d.hidden) == 0 {
+		return false
+	}
+	now, last := time.Now().UnixNano(), d.looked.Load()
+	if now-last < int64(lookPause) || !d.looked.CompareAndSwap(last, now) {
+		return false
+	}
+	for _, a := range d.hidden {
+		switch {
+		case a.shown.Load(): // since the listing was begun
+			a.file.shownOtherwise()
+			changed = true
+		case a.source.Shown() && a.show(true):
+			changed = true
+		}
+	}
+	return changed
+}
+
+const lookPause = time.Second
+
+// look is that of the listings that are kept.
+func (l *listings) look() {
+	for i := range l {
+		l[i].Load().look()
+	}
+}
+
+// keep returns the listing that is kept at a place, or makes it.
+func (l *listings) keep(way Archives, list func(l *listing)) *Dir {
+	for {
+		d := l[way].Load()
+		if d == nil {
+			var l2 listing
+			list(&l2)
+			d = newDir(l2)
+			l[way].Store(d)
+		}
+		if !d.look() {
+			return d
+		}
 	}
 }
 
@@ -286,6 +368,11 @@ const (
 // stat is Node.Stat of what is in an archive.
 func (a *archive) stat(n *Node, at *Attr) {
 	in, m := n.memberOf()
+	if in != nil {
+		if folder := in.folders[n.member-1]; folder != nil {
+			folder.dirs.look()
+		}
+	}
 	if m == nil {
 		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.shown(a.torrent.mtime)}
 		return
@@ -373,17 +460,12 @@ func (a *archive) dir(n Node, way Archives) (*Dir, error) {
 	if folder == nil {
 		return nil, ErrNotDir
 	}
-	if d := folder.dirs[way].Load(); d != nil {
-		return d, nil
-	}
-	var entries []Entry
-	for _, c := range folder.children {
-		file := Entry{Name: in.list[c].Name, Node: Node{tree: n.tree, torrent: n.torrent, archive: a, member: c + 1}}
-		entries = in.nested[c].entries(entries, file, way)
-	}
-	d := newDir(entries)
-	folder.dirs[way].Store(d)
-	return d, nil
+	return folder.dirs.keep(way, func(l *listing) {
+		for _, c := range folder.children {
+			file := Entry{Name: in.list[c].Name, Node: Node{tree: n.tree, torrent: n.torrent, archive: a, member: c + 1}}
+			l.add(in.nested[c], file, way)
+		}
+	}), nil
 }
 
 // content is Node.Content of what is in an archive.
@@ -401,7 +483,7 @@ func (a *archive) content(n *Node) (Content, error) {
 	}
 }
 
-// shownOtherwise forgets the listing of the folder in which a file is that turned out to be no archive.
+// shownOtherwise forgets the listing of the folder in which a file is that became a folder, or a file again.
 func (n Node) shownOtherwise() {
 	switch above := n.Parent(); {
 	case n.archive != nil:

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 )
 
@@ -17,7 +19,8 @@ import (
 type box struct {
 	open    chan struct{} // nil is at once
 	refused error         // ErrNotArchive, with the reason
-	known   bool          // that it is refused is known from the beginning
+	known   atomic.Bool   // that it is refused
+	later   atomic.Bool   // it is not to be shown yet
 	list    []Member
 }
 
@@ -29,10 +32,11 @@ func (b *box) Members(ctx context.Context) ([]Member, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+	b.known.Store(b.refused != nil)
 	return b.list, b.refused
 }
 
-func (b *box) Refused() bool { return b.known }
+func (b *box) Shown() bool { return !b.known.Load() && !b.later.Load() }
 
 // numbers hand out file ids in memory.
 type numbers struct {
@@ -301,7 +305,8 @@ func TestNotArchive(t *testing.T) {
 		}
 	}
 	outer, inner, lone = boxes(nil)
-	outer.refused, outer.known = broken, true
+	outer.refused = broken
+	outer.known.Store(true)
 	tr = archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
 	if mustWalk(t, tr, "r/t/x.zip").IsDir() {
 		t.Error("what is known to be no archive is shown as one")
@@ -328,7 +333,8 @@ func TestArchiveStamps(t *testing.T) {
 	ways := map[Archives]string{ArchivesFolder: "x.zip", ArchivesBoth: "x.zip.contents (1)"}
 	restarted := func(way Archives, known bool) *Tree {
 		outer, inner, lone := boxes(nil)
-		inner.refused, inner.known = fmt.Errorf("%w: it is damaged", ErrNotArchive), known
+		inner.refused = fmt.Errorf("%w: it is damaged", ErrNotArchive)
+		inner.known.Store(known)
 		return archiveTree(t, newNumbers(), way, outer, lone)
 	}
 	tr := restarted(ArchivesFolder, false)
@@ -419,5 +425,85 @@ func TestContentsName(t *testing.T) {
 		if got != want || CheckName(got) != nil {
 			t.Errorf("beside %q it is called %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestArchivesLater has archives that are files at first, and folders later: what has changed is seen by the mtime of the folder above.
+func TestArchivesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(epoch.Add(time.Hour)))
+		outer, inner, lone := boxes(nil)
+		for _, b := range []*box{outer, inner, lone} {
+			b.later.Store(true)
+		}
+		tr := archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
+		find := func(path ...string) Node {
+			t.Helper()
+			n, err := tr.Walk(t.Context(), path...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		turns := func(b *box, path ...string) {
+			t.Helper()
+			above := find(path[:len(path)-1]...)
+			if n := find(path...); n.IsDir() {
+				t.Errorf("%q is a folder at once", path)
+			}
+			before := above.Attr().ModTime
+			time.Sleep(2 * time.Second)
+			b.later.Store(false)
+			after := above.Attr().ModTime
+			if n := find(path...); !n.IsDir() || after.Equal(before) {
+				t.Errorf("%q is a folder: %v; the mtime above was %v and is %v", path, n.IsDir(), before, after)
+			}
+		}
+		turns(lone, "r", "lone.zip")
+		turns(outer, "r", "t", "x.zip")
+		turns(inner, "r", "t", "x.zip", "docs", "inner.zip")
+
+		// One whose inside cannot be listed is a file again, until that can be.
+		lone.refused = ErrNotArchive
+		lone.later.Store(true)
+		if _, err := tr.Walk(t.Context(), "r", "lone.zip", "only.bin"); !errors.Is(err, ErrNotArchive) {
+			t.Fatal(err)
+		}
+		handle := find("r", "lone.zip").Handle()
+		if find("r", "lone.zip").IsDir() {
+			t.Error("what was refused is a folder")
+		}
+		lone.refused = nil
+		lone.known.Store(false)
+		turns(lone, "r", "lone.zip")
+		if n, err := tr.Resolve(handle[:]); err != nil || n.IsDir() {
+			t.Errorf("the handle of the file is one of %v, %v", n, err)
+		}
+	})
+}
+
+// TestArchiveHandleLater asks for what is inside an archive by a handle, before anything was listed since the restart.
+func TestArchiveHandleLater(t *testing.T) {
+	outer, _, lone := boxes(nil)
+	ids := newNumbers()
+	tr := archiveTree(t, ids, ArchivesFolder, outer, lone)
+	n, err := tr.Walk(t.Context(), "r", "lone.zip", "only.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := n.Handle()
+
+	_, _, lone = boxes(nil)
+	lone.later.Store(true)
+	tr = archiveTree(t, ids, ArchivesFolder, outer, lone)
+	if _, err := tr.Resolve(handle[:]); !errors.Is(err, ErrStale) {
+		t.Errorf("while it is a file: %v", err)
+	}
+	lone.later.Store(false)
+	if err := tr.Load(t.Context(), handle[:]); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := tr.Resolve(handle[:]); err != nil || again.Name() != "only.bin" {
+		t.Errorf("it is %v, %v", again, err)
 	}
 }

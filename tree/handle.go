@@ -140,7 +140,7 @@ func (t *Tree) read(b []byte, inside bool) bool {
 	if err != nil {
 		return !errors.Is(err, ErrUnread)
 	}
-	return !inside || n.member != 0 || n.archive.failed.Load() || n.archive.inside.Load() != nil
+	return !inside || n.member != 0 || !n.archive.shown.Load() || n.archive.inside.Load() != nil
 }
 
 // Load makes a handle Loaded with its inside, as far as that is possible. It waits for the local disk and, as long as ctx lasts, for
@@ -176,7 +176,10 @@ func (e *unreadError) Unwrap() error { return ErrUnread }
 
 // node returns the folder as which the archive is shown. The error is ErrStale if it is not any more.
 func (a *archive) node() (Node, error) {
-	if a == nil || a.failed.Load() {
+	if a != nil && !a.shown.Load() && a.source.Shown() { // no listing was asked for since it is
+		a.show(true)
+	}
+	if a == nil || !a.shown.Load() {
 		return Node{}, fmt.Errorf("what is no archive: %w", ErrStale)
 	}
 	return a.top(), nil

@@ -92,6 +92,7 @@ func (n *Node) Stat(a *Attr) {
 	case n.torrent != nil:
 		n.torrent.stat(n.inner, a)
 	case n.route != nil:
+		n.route.dir.Load().look()
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()
 		*a = Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime.Add(wayStamp(n.route.archives))}

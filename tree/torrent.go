@@ -30,7 +30,7 @@ type torrent struct {
 	archive    *archive // of a file that can be shown as a folder; else nil
 	archiveIDs uint64
 	way        atomic.Uint32 // its route's Archives
-	refused    atomic.Uint64 // the sum of the file ids of the archives in it that turned out to be none
+	hidden     atomic.Uint64 // the sum of the file ids of the archives in it that are shown as files
 
 	cached   func() int64 // of a file; may be nil
 	files    func() ([]File, error)
@@ -79,9 +79,7 @@ func newTorrent(tree *Tree, n Torrent) *torrent {
 	}
 	if n.IsFile && n.Archive != nil {
 		t.archive = &archive{torrent: t, source: n.Archive, place: "0", id: n.ArchiveIDs, file: Node{tree: tree, torrent: t}}
-		if n.Archive.Refused() {
-			t.archive.refuse()
-		}
+		t.archive.begin()
 	}
 	return t
 }
@@ -149,9 +147,7 @@ func (t *torrent) noteArchives(in *inside, files []File) {
 				return taken
 			}),
 		}
-		if f.Archive.Refused() {
-			n.archive.refuse()
-		}
+		n.archive.begin()
 	}
 }
 
@@ -260,22 +256,25 @@ func (in *inside) noteFile(index int, node int32) {
 // restarts and moves to other routes: so it depends on what decides how archives are shown, and on nothing else. The difference is far
 // below a second, as nothing was changed that people would look for.
 func (t *torrent) shown(at time.Time) time.Time {
-	return at.Add(wayStamp(Archives(t.way.Load())) + time.Duration(t.refused.Load()%refusedStamps)*refusedStamp)
+	return at.Add(wayStamp(Archives(t.way.Load())) + time.Duration(t.hidden.Load()%hiddenStamps)*hiddenStamp)
 }
 
 // wayStamp is by how much the mtime of a folder differs for a way to show archives.
 func wayStamp(way Archives) time.Duration { return time.Duration(way) * time.Microsecond }
 
 const (
-	refusedStamp  = time.Duration(archivesWays) * time.Microsecond
-	refusedStamps = uint64(100 * time.Millisecond / refusedStamp)
+	hiddenStamp  = time.Duration(archivesWays) * time.Microsecond
+	hiddenStamps = uint64(100 * time.Millisecond / hiddenStamp)
 )
 
 func (t *torrent) stat(inner int32, a *Attr) {
 	*a = Attr{Mode: fileMode, Size: t.size, FileID: t.firstID, ModTime: t.mtime}
+	in := t.inside.Load()
+	if in != nil && in.nodes[inner].isDir() {
+		in.nodes[inner].folder.dirs.look()
+	}
 	switch {
 	case inner != 0:
-		in := t.inside.Load()
 		n := &in.nodes[inner]
 		a.Size, a.FileID = n.size, t.firstID+in.fileID(n)
 		if n.isDir() {
@@ -320,17 +319,13 @@ func (t *torrent) dir(of Node, way Archives) (*Dir, error) {
 	if folder == nil {
 		return nil, ErrNotDir
 	}
-	if d := folder.dirs[way].Load(); d != nil {
-		return d, nil
-	}
-	entries := make([]Entry, 0, len(folder.children))
-	for _, c := range folder.children {
-		n := &in.nodes[c]
-		entries = n.archive.entries(entries, Entry{Name: n.name, Node: Node{tree: of.tree, torrent: t, inner: c}}, way)
-	}
-	d := newDir(entries)
-	folder.dirs[way].Store(d)
-	return d, nil
+	return folder.dirs.keep(way, func(l *listing) {
+		l.entries = make([]Entry, 0, len(folder.children))
+		for _, c := range folder.children {
+			n := &in.nodes[c]
+			l.add(n.archive, Entry{Name: n.name, Node: Node{tree: of.tree, torrent: t, inner: c}}, way)
+		}
+	}), nil
 }
 
 func (t *torrent) content(inner int32) (Content, error) {

@@ -264,37 +264,46 @@ func later(old, at time.Time) time.Time {
 }
 
 func (t *Tree) rootDir() *Dir {
-	return t.listing(&t.root, func() []Entry {
-		entries := make([]Entry, 0, len(t.routes))
+	return t.listing(&t.root, func(l *listing) {
+		l.entries = make([]Entry, 0, len(t.routes))
 		for _, r := range t.routes {
-			entries = append(entries, Entry{Name: r.name, Node: Node{tree: t, route: r}})
+			l.entries = append(l.entries, Entry{Name: r.name, Node: Node{tree: t, route: r}})
 		}
-		return entries
 	})
 }
 
 func (t *Tree) routeDir(r *route) *Dir {
-	return t.listing(&r.dir, func() []Entry {
-		entries := make([]Entry, 0, len(r.torrents))
+	return t.listing(&r.dir, func(l *listing) {
+		l.entries = make([]Entry, 0, len(r.torrents))
 		for name, tt := range r.torrents {
-			entries = tt.archive.entries(entries, Entry{Name: name, Node: Node{tree: t, torrent: tt}}, r.archives)
+			l.add(tt.archive, Entry{Name: name, Node: Node{tree: t, torrent: tt}}, r.archives)
 		}
-		return entries
 	})
 }
 
-// listing returns the listing that is kept, or makes it of entries, which is called with t.mu held.
-func (t *Tree) listing(kept *atomic.Pointer[Dir], entries func() []Entry) *Dir {
-	if d := kept.Load(); d != nil {
-		return d
+// listing returns the listing that is kept, or makes it with list, which is called with t.mu held.
+func (t *Tree) listing(kept *atomic.Pointer[Dir], list func(l *listing)) *Dir {
+	for {
+		d := kept.Load()
+		if d == nil {
+			d = t.newListing(kept, list)
+		}
+		if !d.look() {
+			return d
+		}
 	}
+}
+
+func (t *Tree) newListing(kept *atomic.Pointer[Dir], list func(l *listing)) *Dir {
 	// The write lock keeps a change from coming between reading the maps and keeping the listing.
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d := kept.Load(); d != nil {
 		return d
 	}
-	d := newDir(entries())
+	var l listing
+	list(&l)
+	d := newDir(l)
 	kept.Store(d)
 	return d
 }
@@ -317,9 +326,12 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Dir is the listing of a folder at one moment. It never changes.
+// Dir is the listing of a folder at one moment. What it lists never changes.
 type Dir struct {
 	entries []Entry // sorted by name
+
+	hidden []*archive   // which the entries show as files, and may be folders later
+	looked atomic.Int64 // when that was last looked at; Unix, in nanoseconds
 
 	ordering sync.Once
 	ordered  []Entry // by file id; see After
@@ -331,9 +343,9 @@ type Entry struct {
 	Node Node
 }
 
-func newDir(entries []Entry) *Dir {
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return &Dir{entries: entries}
+func newDir(l listing) *Dir {
+	slices.SortFunc(l.entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return &Dir{entries: l.entries, hidden: l.hidden}
 }
 
 // Entries returns the listing, sorted by name byte by byte. The caller must not change it.

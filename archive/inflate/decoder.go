@@ -3,6 +3,7 @@ package inflate
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"sync"
@@ -98,8 +99,16 @@ func (d *decoder) reset(r *Reader, from point, window []byte, stop int64) {
 func (d *decoder) consumed() int64 { return d.feed.at - int64(d.buffer.Buffered()) }
 
 // Read decodes some bytes, of which p has room for one at least. It returns io.EOF at the end of the data, errors of the Source, after
-// which another Read goes on unless the decoder is lost, and others of damaged data.
+// which another Read goes on unless the decoder is lost, and others of damaged data. A panic is damage too: it would end the process, as
+// this runs on goroutines of its own.
 func (d *decoder) Read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.blocks = nil // in whatever state it is
+			d.lost = damaged(d.out, fmt.Sprintf("the decoder panicked: %v", v))
+			n, err = 0, d.lost
+		}
+	}()
 	for {
 		if d.lost != nil {
 			return 0, d.lost

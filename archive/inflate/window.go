@@ -34,7 +34,13 @@ var tracerPool = sync.Pool{New: func() any {
 // without the beginning that is all zeros. It is not ok if compressed makes less than need bytes, and does not end in order.
 func sparse(window, compressed []byte, bit uint8, need int) (result []byte, ok bool) {
 	t := tracerPool.Get().(*tracer)
-	defer tracerPool.Put(t)
+	defer func() {
+		if v := recover(); v != nil { // the decoder's: whatever it is about, the window as it is will do
+			result, ok = nil, false
+			return
+		}
+		tracerPool.Put(t)
+	}()
 	length := windowLength
 	for i := range t.windows {
 		n, whole := t.decode(i, len(window), compressed, bit)

@@ -55,7 +55,7 @@ func (d *decoding) run() {
 	defer d.cancel()
 	err := d.turn()
 	s := d.e.s
-	permanent := err != nil && d.ctx.Err() == nil && (errors.Is(err, ErrSize) || s.o.Permanent(err))
+	permanent := err != nil && d.ctx.Err() == nil && (errors.Is(err, ErrSize) || errors.Is(err, ErrDecoder) || s.o.Permanent(err))
 	if permanent {
 		s.o.Log.Info("member can't be decoded", "error", err)
 	}
@@ -143,11 +143,15 @@ func (d *decoding) decode(f *os.File) error {
 	s.mu.Lock()
 	opener, done := e.opener, e.done
 	s.mu.Unlock()
-	r, err := opener(d.ctx)
+	var r io.ReadCloser
+	err := guard(func() (err error) {
+		r, err = opener(d.ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = guard(r.Close) }() // nobody has a use for what it says
 	buf := make([]byte, chunk)
 	for skipped := int64(0); skipped < done; {
 		n, err := d.read(r, buf[:min(chunk, done-skipped)])
@@ -191,9 +195,23 @@ func (d *decoding) decode(f *os.File) error {
 	return nil
 }
 
+// guard calls a decoder, and makes an error of its panic: nobody else would catch it here.
+func guard(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v", ErrDecoder, v)
+		}
+	}()
+	return do()
+}
+
 // read fills p, but for the end of the data. At the end itself it returns 0.
 func (d *decoding) read(r io.Reader, p []byte) (int, error) {
-	n, err := io.ReadFull(r, p)
+	var n int
+	err := guard(func() (err error) {
+		n, err = io.ReadFull(r, p)
+		return err
+	})
 	if d.ctx.Err() != nil {
 		return 0, d.ctx.Err()
 	}

@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,4 +178,48 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	check(t, member(t, s, "3", len(b), &codec{b: b}), b, 7, 100)
+}
+
+// crash is a decoder that panics when it is opened, read or closed, whichever is not that late.
+type crash struct{ opens, reads bool }
+
+func (c crash) open(context.Context) (io.ReadCloser, error) {
+	if !c.opens {
+		panic("cannot be opened")
+	}
+	return c, nil
+}
+
+func (c crash) Read(p []byte) (int, error) {
+	if !c.reads {
+		panic("cannot be read")
+	}
+	return len(p), nil
+}
+
+func (crash) Close() error { panic("cannot be closed") }
+
+// TestPanic ends the member, not the process: its decoder runs on a goroutine of the spool.
+func TestPanic(t *testing.T) {
+	s := open(t, Options{})
+	for i, c := range []crash{{}, {opens: true}} {
+		m, err := s.Open(fmt.Sprint(i), 100, c.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // it is remembered
+			if _, err := m.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrDecoder) {
+				t.Errorf("decoder %d: %v", i, err)
+			}
+		}
+		m.Close()
+	}
+	m, err := s.Open("endless", 100, crash{opens: true, reads: true}.open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.ReadAt(t.Context(), make([]byte, 100), 0); !errors.Is(err, ErrSize) {
+		t.Errorf("a decoder that panics when it is closed, after too much data: %v", err)
+	}
 }

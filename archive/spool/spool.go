@@ -18,6 +18,8 @@ import (
 var (
 	// ErrSize is in the errors about members that decode to more or fewer bytes than they claim. It is remembered.
 	ErrSize = errors.New("other size than claimed")
+	// ErrDecoder is in the errors about members whose decoder panicked. It is remembered.
+	ErrDecoder = errors.New("decoder failed")
 	// ErrNoRoom is in the errors about members for which there is no room. The next read tries again.
 	ErrNoRoom = errors.New("no room to decode into")
 	// ErrClosed is what reads say after Close.

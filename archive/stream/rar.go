@@ -17,11 +17,17 @@ type RARVolume struct {
 	Size int64 // in bytes
 }
 
+// OpenRAR is Limits.OpenRAR with the defaults.
+func OpenRAR(volumes []RARVolume, ordinal int, size int64) (io.ReadCloser, error) {
+	return Limits{}.OpenRAR(volumes, ordinal, size)
+}
+
 // OpenRAR starts decoding the member of an ordinal among the files and folders of a RAR archive (4 or 5), in the order of their
 // headers. The first volume comes first. Everything before it in a solid archive is decoded, and its headers are read, on the
 // way: that may be long. The size that is known of the member has to agree, or the archive is ErrFormat, as is one that has
 // fewer members. See Open for the other errors.
-func OpenRAR(volumes []RARVolume, ordinal int, size int64) (io.ReadCloser, error) {
+func (l Limits) OpenRAR(volumes []RARVolume, ordinal int, size int64) (io.ReadCloser, error) {
+	l = l.withDefaults()
 	if len(volumes) == 0 {
 		return nil, fmt.Errorf("rar: %w: no volumes", ErrFormat)
 	}
@@ -29,7 +35,7 @@ func OpenRAR(volumes []RARVolume, ordinal int, size int64) (io.ReadCloser, error
 	d := &decoder{what: "rar " + volumes[0].Name, src: src}
 	files := &rarFiles{volumes: volumes, src: src}
 	err := d.guard(func() error {
-		r, err := rardecode.OpenReader(volumes[0].Name, rardecode.FileSystem(files), rardecode.MaxDictionarySize(MaxDictionary))
+		r, err := rardecode.OpenReader(volumes[0].Name, rardecode.FileSystem(files), rardecode.MaxDictionarySize(l.Dictionary))
 		if err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func TestXZIndex(t *testing.T) {
 			for i := len(x.Blocks) - 1; i >= 0; i-- {
 				k := &x.Blocks[i]
 				r := &counting{ReaderAt: bytes.NewReader(tt.in)}
-				got, err := readAll(k.OpenBlock(r))
+				got, err := readAll(Limits{}.OpenBlock(k, r))
 				if err != nil || !bytes.Equal(got, tt.want[k.At:k.At+k.Size]) {
 					t.Errorf("block %d: %d bytes, %v", i, len(got), err)
 				}
@@ -122,12 +122,12 @@ func TestXZBlockDamaged(t *testing.T) {
 	}
 	b[x.Blocks[1].Off+x.Blocks[1].Len-1] ^= 1
 	for i := range x.Blocks {
-		if _, err := readAll(x.Blocks[i].OpenBlock(bytes.NewReader(b))); errors.Is(err, ErrFormat) != (i == 1) {
+		if _, err := readAll(Limits{}.OpenBlock(&x.Blocks[i], bytes.NewReader(b))); errors.Is(err, ErrFormat) != (i == 1) {
 			t.Errorf("block %d: %v", i, err)
 		}
 	}
 	x.Blocks[0].Size--
-	if _, err := readAll(x.Blocks[0].OpenBlock(bytes.NewReader(b))); !errors.Is(err, ErrFormat) {
+	if _, err := readAll(Limits{}.OpenBlock(&x.Blocks[0], bytes.NewReader(b))); !errors.Is(err, ErrFormat) {
 		t.Errorf("a block larger than its index says: %v", err)
 	}
 }

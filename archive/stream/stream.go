@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
@@ -26,8 +27,14 @@ var (
 	ErrUnknownSize = errors.New("the size is known only after decoding")
 )
 
-// What a decoder may take in memory, in bytes. Its buffers come on top: up to 4 MiB were measured, and for RAR 4 with PPMd, which
-// has a size of its own that the library does not limit, up to 342 MiB.
+// Limits are what a decoder may take in memory, in bytes. What is 0 has its default. Its buffers come on top: up to 4 MiB were
+// measured, and for RAR 4 with PPMd, which has a size of its own that the library does not limit, up to 342 MiB.
+type Limits struct {
+	Dictionary int64 // of LZMA, LZMA2 and RAR: MaxDictionary, and below 4 GiB
+	Window     int64 // of zstd: MaxWindow
+}
+
+// The defaults of Limits.
 const (
 	MaxDictionary = 64 << 20  // of LZMA, LZMA2 and RAR: that of "xz -9"
 	MaxWindow     = 128 << 20 // of zstd: that of "zstd --ultra -22"
@@ -59,20 +66,35 @@ func (m Method) String() string {
 	return fmt.Sprintf("method %d", uint8(m))
 }
 
+func (l Limits) withDefaults() Limits {
+	if l.Dictionary <= 0 {
+		l.Dictionary = MaxDictionary
+	}
+	l.Dictionary = min(l.Dictionary, math.MaxUint32)
+	if l.Window <= 0 {
+		l.Window = MaxWindow
+	}
+	return l
+}
+
+// Open is Limits.Open with the defaults.
+func Open(m Method, r io.Reader, size int64) (io.ReadCloser, error) { return Limits{}.Open(m, r, size) }
+
 // Open starts decoding r. Concatenated streams are one. The size is that of what comes out, in bytes, or -1: ZipLZMA without a
 // marker of its end needs it, the others take no notice. Reading blocks as r does, and what r says if it fails is in the
 // error; otherwise errors are ErrFormat or ErrUnsupported. One goroutine at a time may read; r isn't closed.
-func Open(m Method, r io.Reader, size int64) (io.ReadCloser, error) {
+func (l Limits) Open(m Method, r io.Reader, size int64) (io.ReadCloser, error) {
+	l = l.withDefaults()
 	src := &source{r: r}
 	d := &decoder{what: m.String(), src: src}
-	if err := d.guard(func() error { return d.start(m, size) }); err != nil {
+	if err := d.guard(func() error { return d.start(m, size, l) }); err != nil {
 		return nil, err
 	}
 	d.begun = true
 	return d, nil
 }
 
-func (d *decoder) start(m Method, size int64) (err error) {
+func (d *decoder) start(m Method, size int64, l Limits) (err error) {
 	switch m {
 	case Bzip2:
 		// Go's own takes 1.45 times the CPU of dsnet/compress, which had its last release in 2019: few torrents have bzip2, and
@@ -82,14 +104,14 @@ func (d *decoder) start(m Method, size int64) (err error) {
 		var z *zstd.Decoder
 		// Without concurrency it has no goroutines.
 		z, err = zstd.NewReader(d.src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecodeBuffersBelow(0))
+			zstd.WithDecoderMaxWindow(uint64(l.Window)), zstd.WithDecodeBuffersBelow(0))
 		if err == nil {
 			d.r, d.close = z, z.Close
 		}
 	case XZ:
-		d.r, err = xz.NewReader(d.src, MaxDictionary)
+		d.r, err = xz.NewReader(d.src, uint32(l.Dictionary))
 	case ZipLZMA:
-		d.r, err = openZipLZMA(d.src, size)
+		d.r, err = openZipLZMA(d.src, size, l.Dictionary)
 	default:
 		err = ErrUnsupported
 	}
@@ -98,7 +120,7 @@ func (d *decoder) start(m Method, size int64) (err error) {
 
 // openZipLZMA makes the header of a .lzma file of that of a member of a zip file, which has a version, the length of
 // the properties, and the properties, and no size. If there is a marker of the end, it is found with the size given, too.
-func openZipLZMA(r io.Reader, size int64) (io.Reader, error) {
+func openZipLZMA(r io.Reader, size, limit int64) (io.Reader, error) {
 	var h [9]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return nil, err
@@ -108,10 +130,10 @@ func openZipLZMA(r io.Reader, size int64) (io.Reader, error) {
 	}
 	header := append([]byte(nil), h[4:]...)
 	header = binary.LittleEndian.AppendUint64(header, uint64(max(size, -1)))
-	if dict := binary.LittleEndian.Uint32(header[1:]); int64(dict) > MaxDictionary {
-		return nil, fmt.Errorf("%w: a dictionary of %d bytes, more than %d", ErrUnsupported, dict, MaxDictionary)
+	if dict := binary.LittleEndian.Uint32(header[1:]); int64(dict) > limit {
+		return nil, fmt.Errorf("%w: a dictionary of %d bytes, more than %d", ErrUnsupported, dict, limit)
 	}
-	z, err := lzma.ReaderConfig{DictCap: MaxDictionary}.NewReader(bufio.NewReader(io.MultiReader(bytes.NewReader(header), r)))
+	z, err := lzma.ReaderConfig{DictCap: int(min(limit, math.MaxInt))}.NewReader(bufio.NewReader(io.MultiReader(bytes.NewReader(header), r)))
 	return z, err
 }
 

@@ -241,7 +241,7 @@ func (b *XZBlock) xzStreamEnd() []byte {
 
 // OpenBlock starts decoding the block alone, by making it a stream of its own: no other byte of r is read. Its check, if it has one, is
 // verified. See Open for errors.
-func (b *XZBlock) OpenBlock(r io.ReaderAt) (io.ReadCloser, error) {
-	return Open(XZ, io.MultiReader(bytes.NewReader(xzStreamHeader(b.flags)), io.NewSectionReader(r, b.Off, b.Len),
+func (l Limits) OpenBlock(b *XZBlock, r io.ReaderAt) (io.ReadCloser, error) {
+	return l.Open(XZ, io.MultiReader(bytes.NewReader(xzStreamHeader(b.flags)), io.NewSectionReader(r, b.Off, b.Len),
 		bytes.NewReader(b.xzStreamEnd())), b.Size)
 }

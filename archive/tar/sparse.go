@@ -181,6 +181,7 @@ func (w *walker) sparse10(m *sparseMap, h *header, data int64) (taken int64, err
 			}
 			rest = after
 			switch {
+			case strings.HasPrefix(line, "#"): // libarchive reads past such lines, though GNU tar writes none
 			case left < 0:
 				n, err := strconv.ParseUint(line, 10, 31)
 				if err != nil || n > maxExtents {

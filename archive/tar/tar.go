@@ -107,17 +107,28 @@ func (o *Options) fill() {
 	o.PieceOffset = max(o.PieceOffset, 0)
 }
 
-// Walk lists the archive of the given size in bytes. It reads forward only, so that r may be a stream that is decompressed as it
+// anySize is above all sizes that can be, so that what is padded is within an int64.
+const anySize = 1 << 62
+
+// UnknownSize is the size of an archive that ends where its reader does.
+const UnknownSize = -1
+
+// Walk lists the archive of the given size in bytes. If that is UnknownSize, so is the Index's ArchiveSize, and members may be said to lie
+// behind the end, with a Damage. Walk reads forward only, so that r may be a stream that is decompressed as it
 // is read, and blocks as long as r does; ctx is looked at between two headers. If r fails, what it said is in the error.
 //
 // Something that doesn't start as a tar archive is ErrFormat. An archive that is damaged further on gives the members
 // before that, and Damage; one with more members or names than allowed gives ErrLimit.
 func Walk(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Index, error) {
 	o.fill()
+	index := &Index{ArchiveSize: size}
+	if size == UnknownSize {
+		size = anySize
+	}
 	w := &walker{
 		o:     o,
 		in:    window{r: r, size: size, fetch: o.Fetch, pieces: o.Pieces, pieceLength: o.PieceLength, shift: o.PieceOffset, piece: -1},
-		index: &Index{ArchiveSize: size},
+		index: index,
 	}
 	err := w.walk(ctx)
 	var damage damageError
@@ -128,7 +139,7 @@ func Walk(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Index, er
 	case errors.As(err, &damage) && w.headers > 0:
 		w.index.Damage = damage.Error()
 	default:
-		return nil, fmt.Errorf("tar archive of %d bytes, header at %d: %w", size, w.index.Next, err)
+		return nil, fmt.Errorf("tar archive of %d bytes, header at %d: %w", index.ArchiveSize, index.Next, err)
 	}
 	w.index.resolveLinks()
 	return w.index, nil

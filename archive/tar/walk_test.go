@@ -280,6 +280,18 @@ func TestSparseRealSize(t *testing.T) {
 	}
 }
 
+// TestSparseComments reads a map of holes with lines that are no numbers, as one of libarchive's fixtures has them.
+func TestSparseComments(t *testing.T) {
+	records := record("GNU.sparse.major=1") + record("GNU.sparse.minor=0") + record("GNU.sparse.name=s") + record("GNU.sparse.realsize=10")
+	b := slices.Concat(extended(records), rawHeader("stored", typeFile, blockSize+3), rawBlocks("#!gnu-sparse-format\n1\n#1.0\n7\n3\n"),
+		rawBlocks("foo"), rawHeader("next", typeFile, 0))
+	signHeaders(b)
+	x := mustWalk(t, b, Options{})
+	if len(x.Members) != 2 || x.Damage != "" || !slices.Equal(x.Members[0].Extents, []Extent{{Hole, 7}, {4 * blockSize, 3}}) {
+		t.Errorf("%+v", x)
+	}
+}
+
 // TestLimits goes beyond each limit by one.
 func TestLimits(t *testing.T) {
 	a := newArchive(t)

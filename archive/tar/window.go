@@ -15,7 +15,7 @@ var errBudget = errors.New("the fetch budget is used up")
 // window reads an archive forward, in blocks that no two pieces share, and counts what it fetches.
 type window struct {
 	r           io.ReaderAt
-	size        int64
+	size        int64 // in bytes; anySize as long as it is not known
 	fetch       int64 // bytes that may still be fetched
 	pieces      int   // pieces that may still be fetched
 	pieceLength int64
@@ -30,10 +30,13 @@ type window struct {
 
 // read fills p from the offset on, which must not be before that of an earlier call.
 func (w *window) read(p []byte, off int64) error {
-	if off < 0 || off > w.size || int64(len(p)) > w.size-off {
-		return damageError(fmt.Sprintf("the archive ends at %d, within a header", w.size))
-	}
-	for len(p) > 0 {
+	for {
+		if off < 0 || off > w.size || int64(len(p)) > w.size-off {
+			return damageError(fmt.Sprintf("the archive ends at %d, within a header", w.size))
+		}
+		if len(p) == 0 {
+			return nil
+		}
 		if off < w.start || off >= w.start+int64(w.held) {
 			if err := w.load(off); err != nil {
 				return err
@@ -42,7 +45,6 @@ func (w *window) read(p []byte, off int64) error {
 		n := copy(p, w.buf[off-w.start:w.held])
 		p, off = p[n:], off+int64(n)
 	}
-	return nil
 }
 
 // load reads the rest of the block that the offset is in.
@@ -70,7 +72,11 @@ func (w *window) load(off int64) error {
 	n := min(end-place, w.size-off)
 	w.held = 0
 	got, err := w.r.ReadAt(w.buf[:n], off)
-	if int64(got) < n {
+	switch {
+	case int64(got) == n:
+	case w.size == anySize && err == io.EOF: // of the archive, not one that wraps it
+		n, w.size = int64(got), off+int64(got)
+	default:
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}

@@ -96,13 +96,20 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return members(ctx, a)
 }
 
-// Refused goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the
+// Shown goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the
 // store is open for those that the library has from the beginning, and must not read the metainfo of each.
-func (s *shownArchive) Refused() bool {
+func (s *shownArchive) Shown() bool {
 	if a := s.opened.Load(); a != nil {
-		return a.Refused() != nil
+		return a.Shown()
 	}
-	return archive.WasRefused(s.of.dir, s.key) != nil
+	if archive.ShownBefore(s.of.dir, s.key, s.name) {
+		return true
+	}
+	if !archive.NeedsWhole(s.name) {
+		return false
+	}
+	a, err := s.open()
+	return err == nil && a.Shown()
 }
 
 // nestedArchive is one in another.
@@ -111,7 +118,6 @@ type nestedArchive struct{ *archive.Archive }
 func (n nestedArchive) Members(ctx context.Context) ([]tree.Member, error) {
 	return members(ctx, n.Archive)
 }
-func (n nestedArchive) Refused() bool { return n.Archive.Refused() != nil }
 
 // members lists what is in an archive, as the tree has it.
 func members(ctx context.Context, a *archive.Archive) ([]tree.Member, error) {
@@ -160,10 +166,14 @@ func (c memberContent) Extent(off int64, n int) (file *os.File, at int64, done f
 	return of.file.Extent(at, n)
 }
 
+var _ archive.Holder = torrentFile{}
+
 // torrentFile is a file of a torrent as something that an archive may lie in.
 type torrentFile struct{ file *torrents.File }
 
 func (f torrentFile) Size() int64 { return f.file.Size }
+
+func (f torrentFile) Holds(off, n int64) bool { return f.file.Holds(off, n) }
 
 func (f torrentFile) Ready(off int64, n int) bool { return f.file.Ready(off, n) }
 

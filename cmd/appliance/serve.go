@@ -60,7 +60,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return explainOpen(cfg, err)
 	}
-	err = inside.open(cfg, archive.Options{Logger: log})
+	err = inside.open(cfg, archive.Options{Workers: processors, Logger: log})
 	if err == nil {
 		err = serveLibrary(ctx, cfg, names, library, log)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 type crate struct {
 	open    chan struct{}
 	refused error
+	said    *atomic.Bool // that it is refused; nil if it is not
 }
 
 func (c crate) Members(ctx context.Context) ([]tree.Member, error) {
@@ -21,6 +23,9 @@ func (c crate) Members(ctx context.Context) ([]tree.Member, error) {
 	case <-c.open:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+	if c.said != nil {
+		c.said.Store(true)
 	}
 	at := time.Unix(1_650_000_000, 0)
 	return []tree.Member{
@@ -30,7 +35,7 @@ func (c crate) Members(ctx context.Context) ([]tree.Member, error) {
 	}, c.refused
 }
 
-func (crate) Refused() bool { return false }
+func (c crate) Shown() bool { return c.said == nil || !c.said.Load() }
 
 // ids are file ids from 5000 on, of the archive of one torrent.
 type ids struct{}
@@ -100,7 +105,7 @@ func TestArchiveLate(t *testing.T) {
 
 // TestNotArchive asks for what is in a file that is none.
 func TestNotArchive(t *testing.T) {
-	c := crate{open: make(chan struct{}), refused: fmt.Errorf("%w: damaged", tree.ErrNotArchive)}
+	c := crate{open: make(chan struct{}), refused: fmt.Errorf("%w: damaged", tree.ErrNotArchive), said: new(atomic.Bool)}
 	close(c.open)
 	e, top := serveCrate(t, c, nil)
 	w := e.dial()

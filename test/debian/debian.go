@@ -107,11 +107,15 @@ func mayInstall(missing []string) error {
 }
 
 // aptGet runs apt-get with nobody to answer its questions, and returns what it said as the error.
-func aptGet(ctx context.Context, arguments ...string) error {
+func aptGet(ctx context.Context, arguments ...string) error { return aptGetIn(ctx, "", arguments...) }
+
+// aptGetIn is aptGet in a folder, where it leaves what it downloads.
+func aptGetIn(ctx context.Context, folder string, arguments ...string) error {
 	// apt-get's own locks don't cover its lists, and fail at once; flock(1) waits.
 	lock := filepath.Join(os.TempDir(), "shoal-test-apt.lock")
 	command := append([]string{"-w", "300", lock, "apt-get", "-o", "DPkg::Lock::Timeout=300"}, arguments...)
 	cmd := exec.CommandContext(ctx, "flock", command...)
+	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	// apt-get has children of its own; an interrupt to the group lets dpkg finish its step.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

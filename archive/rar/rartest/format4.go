@@ -55,8 +55,11 @@ func (w *writer4) file(f *File, off, n int64) []byte {
 		name = EncodeName4(string(name))
 	}
 	mode := uint32(0o100644)
-	if f.Dir {
+	switch {
+	case f.Dir:
 		mode = 0o040755
+	case f.Link != "":
+		mode = 0o120777
 	}
 	le := binary.LittleEndian
 	b := le.AppendUint32(nil, uint32(n))

@@ -18,7 +18,7 @@ type File struct {
 	Size    int64       // in bytes
 	Dir     bool
 	ModTime time.Time
-	// Link makes the member a symbolic link, in format 5; with LinkType 4 or 5 a hard link or copy.
+	// Link makes the member a symbolic link; in format 5 with LinkType 4 or 5 a hard link or copy. In format 4 the Data has to say it, too.
 	Link     string
 	LinkType uint64
 	// Method, if not 0, is claimed: the data is written as it is.

@@ -1,0 +1,229 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"shoal/archive/spool"
+)
+
+func newStoreOf(t testing.TB, limits Limits) *Store {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := New(Options{
+		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }},
+		Limits: limits, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// TestLimits has a zip at each limit, and one over it.
+func TestLimits(t *testing.T) {
+	nested := makeZip(t, zipEntry{name: "x", data: []byte("x"), stored: true})
+	for _, c := range []struct {
+		name   string
+		limits Limits
+		make   func(n int) []zipEntry // with n of it
+		limit  int
+		// How many members there are with one more; -1 if that is no archive.
+		over int
+	}{
+		{"entries", Limits{Entries: 3}, func(n int) (list []zipEntry) {
+			for i := range n {
+				list = append(list, zipEntry{name: fmt.Sprint(i)})
+			}
+			return list
+		}, 3, -1},
+		{"header bytes", Limits{HeaderBytes: 200}, func(n int) []zipEntry {
+			return []zipEntry{{name: strings.Repeat("x", n)}}
+		}, 200 - 46 - 9, -1}, // 9 bytes of extended time
+		{"name", Limits{NameBytes: 10}, func(n int) []zipEntry {
+			return []zipEntry{{name: strings.Repeat("x", n)}, {name: "y"}}
+		}, 10, 1},
+		{"path", Limits{PathBytes: 10}, func(n int) []zipEntry {
+			return []zipEntry{{name: "a/" + strings.Repeat("x", n-2)}, {name: "y"}}
+		}, 10, 1},
+		{"depth of a path", Limits{PathDepth: 4}, func(n int) []zipEntry {
+			return []zipEntry{{name: strings.Repeat("a/", n-1) + "x"}, {name: "y"}}
+		}, 4, 1},
+		{"links", Limits{Links: 2}, func(n int) (list []zipEntry) {
+			for i := range n {
+				list = append(list, zipEntry{name: fmt.Sprint(i), data: []byte("x"), mode: fs.ModeSymlink | 0o777})
+			}
+			return list
+		}, 2, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for n := c.limit; n <= c.limit+1; n++ {
+				entries := c.make(n)
+				a := newStoreOf(t, c.limits).Archive("t/0", "x.zip", &memory{data: makeZip(t, entries...)}, nil)
+				list, err := a.Members(t.Context())
+				switch {
+				case n == c.limit && (err != nil || len(list) < len(entries)):
+					t.Errorf("with %d there are %d members, %v", n, len(list), err)
+				case n > c.limit && c.over < 0 && (!Refuses(err) || a.Refused() == nil):
+					t.Errorf("with %d: %v", n, err)
+				case n > c.limit && c.over >= 0 && (err != nil || len(list) != c.over):
+					t.Errorf("with %d there are %d members, %v", n, len(list), err)
+				}
+			}
+		})
+	}
+	t.Run("nested", func(t *testing.T) {
+		var entries []zipEntry
+		for i := range 3 {
+			entries = append(entries, zipEntry{name: fmt.Sprintf("%d.zip", i), data: nested, stored: true})
+		}
+		s := newStoreOf(t, Limits{Nested: 2})
+		first, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, entries...)}, nil).Members(t.Context())
+		if err != nil || first[1].Archive == nil || first[2].Archive != nil {
+			t.Fatalf("the first two of three are archives: %v", err)
+		}
+		second, err := s.Archive("t/1", "x.zip", &memory{data: makeZip(t, entries...)}, nil).Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := s.Archive("u/0", "x.zip", &memory{data: makeZip(t, entries...)}, nil).Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range []struct {
+			a  *Archive
+			ok bool
+		}{
+			{first[0].Archive, true}, {second[0].Archive, true}, {second[1].Archive, false}, {first[0].Archive, true}, {other[0].Archive, true},
+		} {
+			if _, err := c.a.Members(t.Context()); (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrLimit) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if err := s.Forget("t"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second[1].Archive.Members(t.Context()); err != nil {
+			t.Errorf("once the torrent was forgotten: %v", err)
+		}
+	})
+	t.Run("compressed and nested", func(t *testing.T) {
+		s := newStoreOf(t, Limits{NestedSize: int64(len(nested) - 1)})
+		list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t,
+			zipEntry{name: "stored.zip", data: nested, stored: true}, zipEntry{name: "packed.zip", data: nested})}, nil).Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := list[0].Archive.Members(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := list[1].Archive.Members(t.Context()); !errors.Is(err, ErrLimit) {
+			t.Errorf("what would have to be decoded is listed: %v", err)
+		}
+	})
+	t.Run("size and ratio of a member", func(t *testing.T) {
+		for limits, ok := range map[Limits]bool{{MemberSize: 1000}: true, {MemberSize: 999}: false, {Ratio: 90}: true, {Ratio: 10}: false} {
+			list, err := newStoreOf(t, limits).Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "x", data: make([]byte, 1000)})}, nil).Members(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := list[0].File.ReadAt(t.Context(), make([]byte, 10), 0); (err == nil) != ok || !ok && !Refuses(err) {
+				t.Errorf("%+v: %v", limits, err)
+			}
+		}
+	})
+}
+
+// patient is a File that takes its time, and then has nothing but zeros.
+type patient struct {
+	size int64
+	wait time.Duration
+}
+
+func (p patient) Size() int64 { return p.size }
+
+func (p patient) ReadAt(ctx context.Context, b []byte, _ int64) (int, error) {
+	select {
+	case <-time.After(p.wait):
+		clear(b)
+		return len(b), nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+func (patient) Ready(int64, int) bool { return false }
+
+func (patient) Await(context.Context, int64, int) (func(), error) { return func() {}, nil }
+
+// TestWorkClock ends what works for too long, and not what waits.
+func TestWorkClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := limitWork(t.Context(), 30*time.Second)
+		defer stop()
+		r := readerAt(ctx, patient{size: 100, wait: time.Hour})
+		for range 3 {
+			time.Sleep(9 * time.Second)
+			if _, err := r.ReadAt(make([]byte, 10), 0); err != nil {
+				t.Fatalf("a read during 27 s of work: %v", err)
+			}
+		}
+		if ctx.Err() != nil {
+			t.Fatal("it ended after 27 s")
+		}
+		time.Sleep(4 * time.Second)
+		if !errors.Is(context.Cause(ctx), ErrLimit) {
+			t.Errorf("after 31 s of work: %v", context.Cause(ctx))
+		}
+		ctx, stop = limitWork(t.Context(), 30*time.Second)
+		stop()
+		if err := context.Cause(ctx); errors.Is(err, ErrLimit) {
+			t.Errorf("once it is done: %v", err)
+		}
+		// What goes on with the context starts nothing.
+		_, _ = readerAt(ctx, patient{size: 100}).ReadAt(make([]byte, 10), 0)
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestSlowListing refuses an archive that takes too much work, whatever the parser makes of the end of its context.
+func TestSlowListing(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := range 50_000 {
+		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := newStoreOf(t, Limits{Work: time.Nanosecond}).Archive("t/0", "x.tar", &memory{data: b.Bytes()}, nil)
+	if _, err := a.Members(t.Context()); !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "1ns") || a.Refused() == nil {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// TestGuarded has a panic on a goroutine of ours.
+func TestGuarded(t *testing.T) {
+	s := newStoreOf(t, Limits{})
+	l := s.newLazy(10, func(context.Context) (File, error) { panic("out of order") })
+	if _, err := l.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("it says %v", err)
+	}
+	a := s.Archive("t/0", "x.zip", nil, nil) // a file that is nil
+	if _, err := a.Members(t.Context()); !Refuses(err) || a.Refused() == nil {
+		t.Errorf("it says %v", err)
+	}
+}

@@ -1,0 +1,56 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// nest returns a member as an archive, if it may be one.
+func (a *Archive) nest(entry int, name string, f File) *Archive {
+	if f == nil {
+		return nil
+	}
+	return a.store.archive(a.memberKey(entry), name, f, nil, a.depth+1)
+}
+
+// countNested counts an archive in another one, as it is about to be listed. The error is ErrLimit if its torrent has too many of them: it
+// need not come again after a restart, as that depends on which ones were looked into.
+func (s *Store) countNested(a *Archive) error {
+	if a.depth == 1 {
+		return nil
+	}
+	torrent, _, _ := strings.Cut(a.key, "/")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.counted {
+		return nil
+	}
+	if limit := s.opts.Limits.Nested; s.nested[torrent] >= limit {
+		return fmt.Errorf("%w: %d archives inside archives of the torrent are folders already", ErrLimit, limit)
+	}
+	s.nested[torrent]++
+	a.counted = true
+	return nil
+}
+
+// checkNested says, for an archive in another one, whether listing it may decode too much.
+func (a *Archive) checkNested(ctx context.Context) error {
+	limit := a.store.opts.Limits.NestedSize
+	if a.depth == 1 || a.file.Size() <= limit {
+		return nil
+	}
+	f := a.file
+	if l, ok := f.(*lazy); ok {
+		var err error
+		if f, err = l.file(ctx); err != nil {
+			return err
+		}
+	}
+	switch f.(type) {
+	case *deflated, *spooled:
+		return fmt.Errorf("%w: it is compressed inside another archive and has %d bytes, more than the %d that may be decoded to list it",
+			ErrLimit, f.Size(), limit)
+	}
+	return nil
+}
