@@ -41,7 +41,7 @@ type Store struct {
 	opts     Options
 	log      *slog.Logger
 	segments *inflate.Cache
-	pools    [maxDepth]*inflate.Pool // by how deep what is decoded is in archives: one waits for those above
+	pools    [MaxDepth]*inflate.Pool // by how deep what is decoded is in archives: one waits for those above
 	spool    *spool.Spool
 	indexes  *indexes
 	ppmd     *turn         // of RAR members that may take hundreds of MiB each
