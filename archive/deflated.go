@@ -32,7 +32,9 @@ func (d *deflated) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 		return 0, err
 	}
 	defer d.end()
-	return r.ReadAt(ctx, p, off)
+	n, err := r.ReadAt(ctx, p, off)
+	d.store.delivered.Add(int64(n))
+	return n, err
 }
 
 func (d *deflated) Ready(off int64, n int) bool {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/archive/inflate"
@@ -51,6 +52,8 @@ type Store struct {
 	mu     sync.Mutex
 	open   map[*deflated]struct{} // those that have a decoder
 	closed bool
+
+	delivered atomic.Int64 // bytes that reads of deflated returned
 }
 
 const (

@@ -44,6 +44,14 @@ func (a *archives) close() error {
 	return nil
 }
 
+// stats are zero before the store is open.
+func (a *archives) stats() archive.Stats {
+	if store := a.store.Load(); store != nil {
+		return store.Stats()
+	}
+	return archive.Stats{}
+}
+
 // shown returns a file of a torrent as an archive of the tree, or nil if it has not the name of one.
 func (a *archives) shown(ih torrents.Infohash, name string, index int, files func() (archive.File, archive.Folder, error)) tree.Archive {
 	if !archive.IsArchive(name) {

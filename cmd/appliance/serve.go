@@ -62,7 +62,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	}
 	err = inside.open(cfg, archive.Options{Logger: log})
 	if err == nil {
-		err = serveLibrary(ctx, cfg, names, library, log)
+		err = serveLibrary(ctx, cfg, names, library, &inside, log)
 	}
 	log.Info("stopping")
 	return errors.Join(err, inside.close(), library.Close())
@@ -130,7 +130,9 @@ func below(dir, path string) bool {
 
 // serveLibrary opens both ports before it serves either, so that a taken one is an error of the
 // start.
-func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, log *slog.Logger) error {
+func serveLibrary(
+	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
+) error {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
@@ -150,7 +152,7 @@ func serveLibrary(ctx context.Context, cfg *Config, names *tree.Tree, library *t
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, log), Logger: log,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
