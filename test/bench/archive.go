@@ -191,6 +191,9 @@ func (a *archiveBench) passes(s *server, round int, plain float64) error {
 		if err != nil {
 			return measured{}, 0, fmt.Errorf("%s: %w", what, err)
 		}
+		if o.Refused > 0 {
+			say(a.out, "round %d  %s: %d of %d READs had to be sent again", round+1, what, o.Refused, o.Ops)
+		}
 		after, err := inflated()
 		return o.measured, (after - before) / float64(o.Bytes), err
 	}
