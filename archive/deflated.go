@@ -83,7 +83,9 @@ func (d *deflated) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 		return 0, err
 	}
 	defer d.end()
-	return r.ReadAt(ctx, p, off)
+	n, err := r.ReadAt(ctx, p, off)
+	d.store.delivered.Add(int64(n))
+	return n, err
 }
 
 func (d *deflated) Ready(off int64, n int) bool {
@@ -93,21 +95,21 @@ func (d *deflated) Ready(off int64, n int) bool {
 	return r != nil && r.Ready(off, int64(n))
 }
 
-// Await decodes what is asked for. It may be gone from the cache of segments again when it is read, and is decoded once more then.
+// Await decodes what is asked for.
 func (d *deflated) Await(ctx context.Context, off int64, n int) (release func(), err error) {
 	r, err := d.begin()
 	if err != nil {
 		return nil, err
 	}
-	var one [1]byte
-	last := min(off+int64(n), d.Size()) - 1
-	for at := max(off, 0); at <= last; at = min(at+segmentStep, max(last, at+1)) {
-		if _, err := r.ReadAt(ctx, one[:], at); err != nil {
-			d.end()
-			return nil, err
-		}
+	letGo, err := r.Hold(ctx, max(off, 0), int64(n))
+	if err != nil {
+		d.end()
+		return nil, err
 	}
-	return d.end, nil
+	return func() {
+		letGo()
+		d.end()
+	}, nil
 }
 
 func (d *deflated) begin() (*inflate.Reader, error) {
@@ -184,9 +186,6 @@ func (d *deflated) isOpen() bool {
 	defer d.mu.Unlock()
 	return d.reader != nil
 }
-
-// segmentStep is below the length of any segment but the last, in bytes.
-const segmentStep = 64 << 10
 
 // saveStep is by how much more has to be known of the data for what is known to be saved while it is read.
 const saveStep = 0.25

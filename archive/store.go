@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/archive/inflate"
@@ -55,6 +56,8 @@ type Store struct {
 	open   map[*deflated]struct{} // those that have a decoder
 	nested map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
 	closed bool
+
+	delivered atomic.Int64 // bytes that reads of deflated returned
 }
 
 const (

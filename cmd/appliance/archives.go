@@ -86,6 +86,14 @@ func (a *archives) close() error {
 	return nil
 }
 
+// stats are zero before the store is open.
+func (a *archives) stats() archive.Stats {
+	if store := a.store.Load(); store != nil {
+		return store.Stats()
+	}
+	return archive.Stats{}
+}
+
 // put notes that a torrent is shown, and returns its archives. load lists its files, and calls file for each.
 func (a *archives) put(s *torrents.Shown, load func() error) *archiveSet {
 	a.mu.Lock()

@@ -218,7 +218,7 @@ func TestRemoveArchive(t *testing.T) {
 	if _, err := s.tree.Walk(t.Context(), "films", "x.zip", "a"); err != nil {
 		t.Fatal(err)
 	}
-	kept := filepath.Join(s.cache, "index", ih.String())
+	kept := filepath.Join(s.config.CacheDir, indexFolder, ih.String())
 	if _, err := os.Stat(kept); err != nil {
 		t.Error(err)
 	}

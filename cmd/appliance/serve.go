@@ -151,7 +151,7 @@ func serveLibrary(
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, Inside: inside,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, log), Logger: log,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
