@@ -200,7 +200,7 @@ func (d *decoding) decode(f *os.File) error {
 		}
 		d.publish(done)
 	}
-	if err := d.finish(f); err != nil { // it is of use all the same, in this run
+	if err := d.finish(f); err != nil && d.ctx.Err() == nil { // it is of use all the same, in this run
 		s.o.Log.Warn("decoded member can't be kept", "error", err)
 	}
 	return nil

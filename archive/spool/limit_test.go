@@ -130,7 +130,7 @@ func TestLimit(t *testing.T) {
 func TestReadIsKept(t *testing.T) {
 	const size = 100_000
 	b := content(8, size)
-	s := open(t, Options{Limit: func() int64 { return size + trailerSize }, Workers: 2})
+	s := open(t, Options{Limit: func() int64 { return size + trailerSize }, Workers: 2, Wait: 100 * time.Millisecond})
 	slow := &codec{b: b, gate: make(chan int)}
 	m1, m2 := member(t, s, "slow", size, slow), member(t, s, "other", size, &codec{b: b})
 	var wg sync.WaitGroup
@@ -139,6 +139,7 @@ func TestReadIsKept(t *testing.T) {
 	if _, err := m2.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) {
 		t.Errorf("got %v", err)
 	}
+	wg.Go(func() { check(t, m2, b, 0, size) }) // waits until the other was read
 	slow.gate <- size
 	slow.gate <- 1 // its end
 	wg.Wait()

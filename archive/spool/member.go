@@ -147,7 +147,7 @@ func (e *entry) moved(path string) bool {
 	if e.path == path && e.finished {
 		e.path, e.done, e.finished = "", 0, false
 	}
-	return e.path != path || e.renaming
+	return path == "" || e.path != path || e.renaming // empty if it was evicted just before the read
 }
 
 // await waits until the first bytes, up to end, are there, and returns the path of the file.

@@ -2,8 +2,10 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // enter waits for a place among the decoders. One that nobody waits for is ended to make one.
@@ -66,8 +68,32 @@ func (s *Spool) oldest(pass func(*entry) bool) *entry {
 }
 
 // reserve takes as much of the limit as the whole member needs, for which others that nobody reads are evicted, the one that was used least lately
-// first.
+// first. While there is none it waits.
 func (s *Spool) reserve(ctx context.Context, e *entry) error {
+	late := time.NewTimer(s.o.Wait)
+	defer late.Stop()
+	for {
+		err := s.tryReserve(ctx, e)
+		if !errors.Is(err, errInUse) {
+			return err
+		}
+		select {
+		case <-time.After(lookPause):
+		case <-late.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// errInUse is in the errors about room that is there when others have been read.
+var errInUse = errors.New("others are being read")
+
+// lookPause is how often to look whether others are still being read.
+const lookPause = 20 * time.Millisecond
+
+func (s *Spool) tryReserve(ctx context.Context, e *entry) error {
 	need := e.size + trailerSize
 	limit := s.o.Limit()
 	s.mu.Lock()
@@ -85,7 +111,7 @@ func (s *Spool) reserve(ctx context.Context, e *entry) error {
 		if victim == nil {
 			used := s.used
 			s.mu.Unlock()
-			return fmt.Errorf("%w for %d bytes: %d of %d are in use", ErrNoRoom, need, used, limit)
+			return fmt.Errorf("%w for %d bytes: %d of %d are taken, and %w", ErrNoRoom, need, used, limit, errInUse)
 		}
 		if d := victim.decoding; d != nil {
 			d.cancel()

@@ -44,6 +44,7 @@ type Options struct {
 
 	Workers int           // decoders of a level that are open at a time, each with its memory; 0 means one for each CPU
 	Ahead   int64         // bytes that are decoded beyond what was asked for, 0 means 4 MiB
+	Wait    time.Duration // how long a member waits for others that are being read to make room, 0 means ten seconds
 	Idle    time.Duration // how long a decoder stays when nobody waits, 0 means a minute
 	// Permanent says which errors of a decoder will come again, and are remembered. The others, as those of the
 	// swarm, end the reads that wait, and the next one tries again. May be nil.
@@ -56,6 +57,9 @@ func (o *Options) fill() {
 	}
 	if o.Ahead <= 0 {
 		o.Ahead = 4 << 20
+	}
+	if o.Wait <= 0 {
+		o.Wait = 10 * time.Second
 	}
 	if o.Idle <= 0 {
 		o.Idle = time.Minute
