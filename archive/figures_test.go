@@ -282,3 +282,34 @@ func TestDeflatedFigures(t *testing.T) {
 		}
 	}
 }
+
+// TestCompressedTarFigures reads in random places of a tar.gz that is complete, and was listed: each read decodes a segment at the most, or
+// two where it is in both.
+func TestCompressedTarFigures(t *testing.T) {
+	const most = 2 << 20 // of a segment, in bytes: it ends at the first block after 1.25 MiB
+	content := text(1, 12<<20)
+	file := &memory{data: compress(t, "gz", tarOf(t, []string{"film"}, map[string][]byte{"film": content}))}
+	store := smallStore(t, t.TempDir())
+	list, err := store.Archive("t/0", "a.tar.gz", file, nil).Members(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("the members are %v, %v", list, err)
+	}
+	r := rand.New(rand.NewPCG(2, 2))
+	b, decoded := make([]byte, 4096), 0
+	for range 30 {
+		before := store.Stats().Inflated
+		off := r.Int64N(int64(len(content) - len(b)))
+		if n, err := list[0].File.ReadAt(t.Context(), b, off); n < len(b) || err != nil || !bytes.Equal(b, content[off:][:len(b)]) {
+			t.Fatalf("at %d: %d bytes, or others; %v", off, n, err)
+		}
+		switch n := store.Stats().Inflated - before; {
+		case n > most:
+			t.Errorf("a read at %d decodes %d bytes, want a segment", off, n)
+		case n > 0:
+			decoded++
+		}
+	}
+	if decoded == 0 {
+		t.Error("no read has decoded anything: all was in memory")
+	}
+}
