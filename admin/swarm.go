@@ -148,6 +148,7 @@ type statsJSON struct {
 	InSwarm    int                    `json:"in_swarm"`
 	Size       int64                  `json:"size"`
 	Cached     int64                  `json:"cached"`
+	CacheUsed  int64                  `json:"cache_used"`
 	CacheLimit int64                  `json:"cache_limit"`
 	OpenFiles  int                    `json:"open_files"`
 	Readers    int                    `json:"readers"`
@@ -163,7 +164,7 @@ func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
 	t := s.library.Stats()
 	writeJSON(w, http.StatusOK, "application/json", statsJSON{
 		Version: s.version, Uptime: int64(time.Since(s.started).Seconds()),
-		Torrents: t.Torrents, InSwarm: t.Members, Size: t.Size, Cached: t.Cached, CacheLimit: t.CacheLimit,
+		Torrents: t.Torrents, InSwarm: t.Members, Size: t.Size, Cached: t.Cached, CacheUsed: t.CacheUsed, CacheLimit: t.CacheLimit,
 		OpenFiles: t.OpenFiles, Readers: len(s.readers()), Peers: t.Peers, Seeds: t.Seeds,
 		DownRate: t.DownRate, UpRate: t.UpRate, Received: t.Received, Sent: t.Sent,
 	})

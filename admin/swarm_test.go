@@ -142,6 +142,9 @@ func TestStats(t *testing.T) {
 	if got.Uptime < 0 || got.Uptime > 60 {
 		t.Errorf("up for %d s", got.Uptime)
 	}
+	if got.CacheUsed < got.Cached {
+		t.Errorf("of the cache %d bytes are used, and %d are cached", got.CacheUsed, got.Cached)
+	}
 	if got.CacheLimit <= 0 { // the disk's
 		t.Errorf("the cache may take %d bytes", got.CacheLimit)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -58,7 +60,7 @@ func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Arc
 	}
 	a := &Archive{store: s, key: key, name: name, kind: k, codec: c, file: f, beside: beside, depth: depth}
 	if c == gzipCodec {
-		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize}
+		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize, level: a.level()}
 	}
 	if k.needsWhole(c) {
 		a.list.linger = wholeLinger
@@ -74,7 +76,7 @@ func (a *Archive) NeedsWhole() bool {
 	if _, known := a.list.get(); known || !a.kind.needsWhole(a.codec) {
 		return false
 	}
-	return !a.store.has(a.key + listSuffix)
+	return !a.store.hasIndex(a.key + listSuffix)
 }
 
 // Shown says whether the archive should be a folder now: it is none if it was refused, and as long as all of it would have to be fetched
@@ -83,7 +85,7 @@ func (a *Archive) Shown() bool {
 	if a.Refused() != nil {
 		return false
 	}
-	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.has(a.key+askedSuffix)
+	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.hasIndex(a.key+askedSuffix)
 }
 
 // Ask forgets why the archive was refused, and has it shown though all of it has to be fetched for that.
@@ -128,10 +130,20 @@ func (a *Archive) Refused() error {
 // Options.Dir of that Store, which need not be open. It reads a small file on the disk.
 func WasRefused(dir, key string) error {
 	// What cannot be read now is read again when somebody looks into the archive, and then logged.
-	if reason, err := readIndexFile(indexPath(dir, key+refusedSuffix)); err == nil && reason != nil {
+	if reason, err := readIndexFile(filepath.Join(dir, filepath.FromSlash(key+refusedSuffix))); err == nil && reason != nil {
 		return refusal(reason)
 	}
 	return nil
+}
+
+// ShownBefore says whether the archive that a Store has under the key should be a folder, by what was found out before and by its name. dir is
+// Options.Dir of that Store, which need not be open. It looks at small files on the disk.
+func ShownBefore(dir, key, name string) bool {
+	has := func(suffix string) bool {
+		_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(key+suffix)))
+		return err == nil
+	}
+	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
 }
 
 // refusal is an error that was kept on the disk, in its own words.
@@ -241,6 +253,10 @@ func (a *Archive) members(_ context.Context, saved []byte) ([]Member, error) {
 		return nil, fmt.Errorf("%w: %q", ErrUnsupported, a.name)
 	}
 }
+
+// level returns how many archives the one is in. What is decoded in it takes its place among the decoders of that level, as it may wait
+// for those of the levels below.
+func (a *Archive) level() int { return a.depth - 1 }
 
 // memberKey is where what is known of a member is kept.
 func (a *Archive) memberKey(entry int) string { return a.key + "/" + strconv.Itoa(entry) }

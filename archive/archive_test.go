@@ -402,3 +402,30 @@ func TestSplit(t *testing.T) {
 		t.Errorf("without its second part: %v", err)
 	}
 }
+
+// closedFile is a File of which nobody knows what is there before it is read.
+type closedFile struct{ *memory }
+
+func (c *closedFile) Ready(int64, int) bool { return c.reads.Load() > 0 }
+
+// TestWholeTar lists all of a tar that is there, though nobody has read it since the start.
+func TestWholeTar(t *testing.T) {
+	var files []any
+	for i := range 100 {
+		files = append(files, fmt.Sprint(i), text(uint64(i), 10_000))
+	}
+	s := newStoreOf(t, Limits{FetchBytes: 128 << 10})
+	f := &closedFile{memory: &memory{data: makeTar(t, files...)}}
+	if list, err := s.Archive("t/0", "x.tar", f, nil).Members(t.Context()); err != nil || len(list) != 100 {
+		t.Errorf("%d members, %v", len(list), err)
+	}
+	away := &patchyFile{memory: &memory{data: f.data}}
+	if list, err := s.Archive("t/1", "x.tar", away, nil).Members(t.Context()); err != nil || len(list) == 0 || len(list) == 100 {
+		t.Errorf("of what is not there, %d members, %v", len(list), err)
+	}
+}
+
+// patchyFile is never all there.
+type patchyFile struct{ *memory }
+
+func (patchyFile) Ready(int64, int) bool { return false }

@@ -165,7 +165,7 @@ func (a *Archive) decoded(size int64) File {
 		a.gzip.setSize(size)
 		return a.gzip
 	}
-	whole := &spooled{a.store, a.key + "/whole", size, a.openStream}
+	whole := &spooled{a.store, a.key + "/whole", size, a.level(), a.openStream}
 	if a.codec != xzCodec {
 		return whole
 	}
@@ -192,7 +192,7 @@ func (a *Archive) xzBlocks(x *stream.XZIndex) (File, error) {
 	list := make([]extent, len(x.Blocks))
 	for i := range list {
 		b := &x.Blocks[i]
-		f := &spooled{a.store, fmt.Sprintf("%s/block/%d", a.key, i), b.Size, func(ctx context.Context) (io.ReadCloser, error) {
+		f := &spooled{a.store, fmt.Sprintf("%s/block/%d", a.key, i), b.Size, a.level(), func(ctx context.Context) (io.ReadCloser, error) {
 			return a.store.opts.Limits.stream().OpenBlock(b, readerAt(ctx, a.file))
 		}}
 		list[i] = extent{f, 0, b.Size}

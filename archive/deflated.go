@@ -19,6 +19,7 @@ type deflated struct {
 	key    string // its file among the indexes
 	source File
 	format inflate.Format
+	level  int // see Archive.level
 
 	mu       sync.Mutex
 	size     int64           // inflate.UnknownSize until it is known, for gzip
@@ -26,6 +27,7 @@ type deflated struct {
 	uses     int
 	last     time.Time
 	progress float64 // of what is on the disk
+	gone     bool    // nothing is kept of it any more
 }
 
 func (d *deflated) Size() int64 {
@@ -81,7 +83,9 @@ func (d *deflated) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 		return 0, err
 	}
 	defer d.end()
-	return r.ReadAt(ctx, p, off)
+	n, err := r.ReadAt(ctx, p, off)
+	d.store.delivered.Add(int64(n))
+	return n, err
 }
 
 func (d *deflated) Ready(off int64, n int) bool {
@@ -91,21 +95,21 @@ func (d *deflated) Ready(off int64, n int) bool {
 	return r != nil && r.Ready(off, int64(n))
 }
 
-// Await decodes what is asked for. It may be gone from the cache of segments again when it is read, and is decoded once more then.
+// Await decodes what is asked for.
 func (d *deflated) Await(ctx context.Context, off int64, n int) (release func(), err error) {
 	r, err := d.begin()
 	if err != nil {
 		return nil, err
 	}
-	var one [1]byte
-	last := min(off+int64(n), d.Size()) - 1
-	for at := max(off, 0); at <= last; at = min(at+segmentStep, max(last, at+1)) {
-		if _, err := r.ReadAt(ctx, one[:], at); err != nil {
-			d.end()
-			return nil, err
-		}
+	letGo, err := r.Hold(ctx, max(off, 0), int64(n))
+	if err != nil {
+		d.end()
+		return nil, err
 	}
-	return d.end, nil
+	return func() {
+		letGo()
+		d.end()
+	}, nil
 }
 
 func (d *deflated) begin() (*inflate.Reader, error) {
@@ -119,7 +123,7 @@ func (d *deflated) begin() (*inflate.Reader, error) {
 		}
 		r, err := inflate.Open(inflate.Options{
 			Source: d.source, Compressed: d.source.Size(), Size: announced, Format: d.format,
-			Index: index, Cache: d.store.segments, Pool: d.store.pool,
+			Index: index, Cache: d.store.segments, Pool: d.store.pools[d.level],
 		})
 		if err != nil {
 			return nil, err
@@ -150,13 +154,16 @@ func (d *deflated) rest(since time.Time) bool {
 	if idle {
 		d.reader = nil
 	}
-	known := d.progress
+	known, gone := d.progress, d.gone
 	d.mu.Unlock()
 	if r == nil {
 		return true
 	}
 	if idle {
 		_ = r.Close() // of what it decodes nobody waits for anything
+	}
+	if gone {
+		return idle
 	}
 	if index, progress := r.Index(); progress >= known+saveStep || progress > known && (idle || progress >= 1) {
 		d.store.writeIndex(d.key, index)
@@ -167,14 +174,18 @@ func (d *deflated) rest(since time.Time) bool {
 	return idle
 }
 
+// forget keeps what is learned from being saved.
+func (d *deflated) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gone = true
+}
+
 func (d *deflated) isOpen() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.reader != nil
 }
-
-// segmentStep is below the length of any segment but the last, in bytes.
-const segmentStep = 64 << 10
 
 // saveStep is by how much more has to be known of the data for what is known to be saved while it is read.
 const saveStep = 0.25

@@ -56,7 +56,11 @@ func FuzzArchive(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Error(err)
+			}
+		}()
 		begun, goroutines := time.Now(), runtime.NumGoroutine()
 		first := lookAround(t, dir, name, data)
 		again := lookAround(t, dir, name, data)

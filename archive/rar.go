@@ -277,7 +277,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 	case !m.Solid && m.Size/limits.Ratio > m.Packed: // what a solid one repeats of those before it takes nothing
 		return nil, fmt.Errorf("%w: %.80q claims %d bytes in %d", ErrLimit, m.Name, m.Size, m.Packed)
 	}
-	return &spooled{a.store, a.memberKey(ordinal), m.Size, func(ctx context.Context) (io.ReadCloser, error) {
+	return &spooled{a.store, a.memberKey(ordinal), m.Size, a.level(), func(ctx context.Context) (io.ReadCloser, error) {
 		volumes := make([]stream.RARVolume, 0, list.Volumes)
 		for n := range list.Volumes {
 			f, err := a.volume(n)
@@ -290,7 +290,11 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 			}
 			volumes = append(volumes, stream.RARVolume{Name: name, R: readerAt(ctx, f), Size: f.Size()})
 		}
-		return limits.stream().OpenRAR(volumes, ordinal, m.Size)
+		open := func() (io.ReadCloser, error) { return limits.stream().OpenRAR(volumes, ordinal, m.Size) }
+		if list.Format == 4 && m.Unpack != 15 && m.Unpack != 20 && m.Unpack != 26 { // it may have PPMd
+			return a.store.ppmd.reader(ctx, open), nil
+		}
+		return open()
 	}}, nil
 }
 

@@ -11,13 +11,16 @@ type spooled struct {
 	store *Store
 	key   string
 	size  int64
+	level int // see Archive.level
 	open  spool.Opener
 }
 
 func (s *spooled) Size() int64 { return s.size }
 
-// begin opens the member; it is not evicted before it is closed. Nothing is decoded by that.
-func (s *spooled) begin() (*spool.Member, error) { return s.store.spool.Open(s.key, s.size, s.open) }
+// begin opens the member. Nothing is decoded by that.
+func (s *spooled) begin() (*spool.Member, error) {
+	return s.store.spool.OpenInner(s.level, s.key, s.size, s.open)
+}
 
 func (s *spooled) Ready(off int64, n int) bool {
 	m, err := s.begin()
@@ -43,12 +46,21 @@ func (s *spooled) Await(ctx context.Context, off int64, n int) (release func(), 
 	if err != nil {
 		return nil, err
 	}
+	held, err := m.Hold()
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	release = func() {
+		held()
+		m.Close()
+	}
 	if last := min(off+int64(n), s.size) - 1; last >= max(off, 0) {
 		var one [1]byte
 		if _, err := m.ReadAt(ctx, one[:], last); err != nil {
-			m.Close()
+			release()
 			return nil, err
 		}
 	}
-	return m.Close, nil
+	return release, nil
 }

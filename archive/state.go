@@ -31,7 +31,7 @@ func (a *Archive) Status() Status {
 	if list, known := a.list.get(); known {
 		return Status{State: StateListed, Members: len(list)}
 	}
-	if a.store.has(a.key + listSuffix) {
+	if a.store.hasIndex(a.key + listSuffix) {
 		return Status{State: StateListed, Members: -1}
 	}
 	if !a.Shown() {
@@ -53,7 +53,7 @@ func (a *Archive) Nested() []int {
 	if len(list) == 0 {
 		return nil
 	}
-	entries, err := os.ReadDir(a.store.indexPath(a.key))
+	entries, err := os.ReadDir(a.store.indexes.path(a.key))
 	if err != nil {
 		return nil // nobody has looked into one
 	}

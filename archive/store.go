@@ -1,18 +1,14 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/archive/inflate"
@@ -24,6 +20,9 @@ import (
 type Options struct {
 	// Dir is a folder of our own for what was learned of archives. It may be lost while nobody uses it.
 	Dir string
+	// Room is where the bytes in that are accounted for, and Limit how many there may be, asked for each file. Both may be nil.
+	Room  spool.Room
+	Limit func() int64
 	// Segments is how many bytes of decoded data are kept in memory: 64 MiB if it is 0.
 	Segments int64
 	// Spool says where members are decoded to that can only be read from their start. Its Permanent is set here.
@@ -43,8 +42,10 @@ type Store struct {
 	opts     Options
 	log      *slog.Logger
 	segments *inflate.Cache
-	pool     *inflate.Pool
+	pools    [MaxDepth]*inflate.Pool // by how deep what is decoded is in archives: one waits for those above
 	spool    *spool.Spool
+	indexes  *indexes
+	ppmd     *turn         // of RAR members that may take hundreds of MiB each
 	heavy    chan struct{} // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
@@ -55,6 +56,8 @@ type Store struct {
 	open   map[*deflated]struct{} // those that have a decoder
 	nested map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
 	closed bool
+
+	delivered atomic.Int64 // bytes that reads of deflated returned
 }
 
 const (
@@ -74,8 +77,9 @@ func New(o Options) (*Store, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder of archives: %w", err)
+	known, err := openIndexes(o.Dir, o.Room, o.Limit, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of archives: %w", err)
 	}
 	if o.Spool.Workers == 0 {
 		o.Spool.Workers = o.Workers
@@ -86,8 +90,13 @@ func New(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), pool: inflate.NewPool(o.Workers, decodes), spool: sp,
-		heavy: make(chan struct{}, o.Workers), open: make(map[*deflated]struct{}), nested: make(map[string]int),
+		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), spool: sp,
+		indexes: known, ppmd: newTurn(), heavy: make(chan struct{}, o.Workers),
+		open: make(map[*deflated]struct{}), nested: make(map[string]int),
+	}
+	s.pools[0] = inflate.NewPool(o.Workers, decodes)
+	for i := range s.pools[1:] {
+		s.pools[i+1] = s.pools[i].Inner()
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.rest)
@@ -160,86 +169,50 @@ func (s *Store) rest() {
 	}
 }
 
-// What was learned is in files: their version, a checksum of what follows, and that.
-const (
-	indexVersion = "shoal archive 1\n"
-	indexHeader  = len(indexVersion) + crc32.Size
-	maxIndex     = 256 << 20
-)
-
-func (s *Store) indexPath(key string) string { return indexPath(s.opts.Dir, key) }
-
-func indexPath(dir, key string) string { return filepath.Join(dir, filepath.FromSlash(key)) }
-
-// readIndex returns what is kept under a key, or nil if that is nothing or damaged.
-func (s *Store) readIndex(key string) []byte {
-	body, err := readIndexFile(s.indexPath(key))
-	if err != nil {
-		s.log.Warn("what is known of an archive cannot be read", "key", key, "err", err)
+// Forget removes what is known of archives whose keys begin with an element, and what was decoded of them, whoever reads it.
+func (s *Store) Forget(folder string) error {
+	s.mu.Lock()
+	delete(s.nested, folder)
+	s.mu.Unlock()
+	for _, d := range s.opens() {
+		if folderOf(d.key) == folder {
+			d.forget()
+		}
 	}
-	return body
+	s.spool.Evict(folder, true)
+	_, err := s.indexes.forget(folder)
+	return err
 }
 
-// readIndexFile returns what is kept in a file, or nil if that is nothing or damaged. The error is one of the disk.
-func readIndexFile(path string) ([]byte, error) {
-	if st, err := os.Stat(path); err != nil || st.Size() < int64(indexHeader) || st.Size() > maxIndex {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	body, ok := bytes.CutPrefix(b, []byte(indexVersion))
-	if !ok || len(body) < crc32.Size || !bytes.Equal(body[:crc32.Size], checksum(body[crc32.Size:])) {
-		return nil, nil
-	}
-	return body[crc32.Size:], nil
+// Keep removes what is known of archives whose keys begin with none of the elements, and what was decoded of them.
+func (s *Store) Keep(folders []string) error {
+	s.spool.Keep(folders)
+	return s.indexes.keep(folders)
 }
 
-// writeIndex keeps something under a key. If that fails it is learned again.
-func (s *Store) writeIndex(key string, body []byte) {
-	path := s.indexPath(key)
-	b := append(append([]byte(indexVersion), checksum(body)...), body...)
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = os.WriteFile(path+tempSuffix, b, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(path+tempSuffix, path)
-	}
-	if err != nil {
-		s.log.Warn("what is known of an archive cannot be kept", "path", path, "err", err)
-	}
+// Evict removes what was decoded into the spool of archives whose keys are in a folder of one or two elements, and is not in use. It
+// returns how many bytes on disk that were.
+func (s *Store) Evict(folder string) int64 { return s.spool.Evict(folder, false) }
+
+// FreeSpool is spool.Free.
+func (s *Store) FreeSpool(n int64, before time.Time, force bool) int64 {
+	return s.spool.Free(n, before, force)
 }
 
-// has says whether something is kept under a key.
-func (s *Store) has(key string) bool {
-	_, err := os.Stat(s.indexPath(key))
-	return err == nil
-}
+// FreeIndexes removes what is known of archives, of those first that were used least lately, until n bytes on disk are free, and returns
+// how many are.
+func (s *Store) FreeIndexes(n int64) int64 { return s.indexes.free(n) }
+
+// hasIndex says whether something is kept under a key.
+func (s *Store) hasIndex(key string) bool { return s.indexes.has(key) }
 
 // removeIndex removes what is kept under a key.
 func (s *Store) removeIndex(key string) {
-	if err := os.Remove(s.indexPath(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("what is known of an archive cannot be removed", "path", s.indexPath(key), "err", err)
+	if err := s.indexes.remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("what is known of an archive cannot be removed", "archive", key, "err", err)
 	}
 }
 
-const tempSuffix = ".new"
+func (s *Store) readIndex(key string) []byte { return s.indexes.read(key) }
 
-// Forget removes what is known of archives whose keys begin with a folder.
-func (s *Store) Forget(folder string) error {
-	torrent, _, _ := strings.Cut(folder, "/")
-	s.mu.Lock()
-	delete(s.nested, torrent)
-	s.mu.Unlock()
-	if err := os.RemoveAll(s.indexPath(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forget archives: %w", err)
-	}
-	return nil
-}
-
-func checksum(b []byte) []byte {
-	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
-	return []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}
-}
+func (s *Store) writeIndex(key string, body []byte) { s.indexes.write(s.ctx, key, body) }

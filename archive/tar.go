@@ -2,6 +2,9 @@ package archive
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 
 	"shoal/archive/names"
 	"shoal/archive/tar"
@@ -10,6 +13,11 @@ import (
 // indexTar lists a tar archive: all of it if that is there, else as much as may be fetched for that.
 func (a *Archive) indexTar(ctx context.Context) ([]byte, error) {
 	opts := a.store.opts.Limits.tar()
+	// Whether all is there is not known of what nobody has read since it was last in use. The walk begins with that block anyway.
+	var first [512]byte
+	if _, err := readerAt(ctx, a.file).ReadAt(first[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read the first header: %w", err)
+	}
 	if holds(a.file, 0, a.file.Size()) {
 		opts.Fetch = -1
 	}

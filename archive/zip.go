@@ -169,9 +169,9 @@ func (a *Archive) openZip(ctx context.Context, z *zipArchive, entry int) (File, 
 		return data, nil
 	case e.Method == zip.Deflate:
 		key := a.memberKey(entry) + pointsSuffix
-		return &deflated{store: a.store, key: key, source: data, size: e.Size, format: inflate.Raw}, nil
+		return &deflated{store: a.store, key: key, source: data, size: e.Size, format: inflate.Raw, level: a.level()}, nil
 	case isStream:
-		return &spooled{a.store, a.memberKey(entry), e.Size, func(ctx context.Context) (io.ReadCloser, error) {
+		return &spooled{a.store, a.memberKey(entry), e.Size, a.level(), func(ctx context.Context) (io.ReadCloser, error) {
 			return a.store.opts.Limits.stream().Open(method, io.NewSectionReader(readerAt(ctx, data), 0, data.Size()), e.Size)
 		}}, nil
 	default:

@@ -20,7 +20,7 @@ const prefetchLook = time.Second
 // there or the torrent is paused or removed, or the library closed. It is not resumed by the next start. The error is ErrNotFound for the
 // torrent or the path, ErrFailed, ErrPaused, or an *InputError if the cache cannot hold that much.
 func (l *Library) Prefetch(ih Infohash, path string) error {
-	e, spans, err := l.inside(ih, path)
+	e, spans, _, err := l.inside(ih, path)
 	if err != nil {
 		return err
 	}
@@ -134,10 +134,10 @@ func (e *entry) prefetchPart(s *session, part cache.Span) error {
 }
 
 // Evict frees what is in the cache of a file or folder of a torrent, or of all of it if path is empty, but for what is being read, and
-// returns how many bytes that were. Pieces that are also of other files go as well. The error is ErrNotFound for the torrent or the path,
+// returns how many bytes that were. Pieces that are also of other files go as well, and what tenants keep of these files. The error is ErrNotFound for the torrent or the path,
 // ErrPinned, ErrFailed, or one of the disk.
 func (l *Library) Evict(ih Infohash, path string) (freed int64, err error) {
-	e, spans, err := l.inside(ih, path)
+	e, spans, files, err := l.inside(ih, path)
 	if err != nil {
 		return 0, err
 	}
@@ -156,34 +156,31 @@ func (l *Library) Evict(ih Infohash, path string) (freed int64, err error) {
 			return freed, err
 		}
 	}
-	return freed, nil
+	return freed + l.cache.EvictTenants(ih.key(), files), nil
 }
 
-// inside returns the pieces of a file or folder of a torrent.
-func (l *Library) inside(ih Infohash, path string) (*entry, []cache.Span, error) {
-	e, err := l.entry(ih)
-	if err != nil {
-		return nil, nil, err
+// inside returns the pieces of a file or folder of a torrent, and the places of these files in the metainfo, none for all of them.
+func (l *Library) inside(ih Infohash, path string) (e *entry, spans []cache.Span, files []int, err error) {
+	if e, err = l.entry(ih); err != nil {
+		return nil, nil, nil, err
 	}
 	if rec := e.record(); !rec.resolved() {
-		return nil, nil, fmt.Errorf("the files of torrent %s are not known yet: %w", ih, ErrNotFound)
+		return nil, nil, nil, fmt.Errorf("the files of torrent %s are not known yet: %w", ih, ErrNotFound)
 	}
 	meta, err := e.metainfo()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var names []string
 	if path = strings.Trim(path, "/"); path != "" {
 		names = strings.Split(path, "/")
 	}
-	var spans []cache.Span
-	found := false
 	for i := range meta.Files {
 		f := &meta.Files[i]
 		if len(f.Path) < len(names) || !slices.Equal(f.Path[:len(names)], names) {
 			continue
 		}
-		found = true
+		files = append(files, f.Index)
 		span := meta.span(f, 0, f.Size)
 		if n := len(spans); n > 0 && span.Len() > 0 && span.First <= spans[n-1].Last+1 {
 			spans[n-1].Last = max(spans[n-1].Last, span.Last)
@@ -191,8 +188,11 @@ func (l *Library) inside(ih Infohash, path string) (*entry, []cache.Span, error)
 			spans = append(spans, span)
 		}
 	}
-	if !found && path != "" {
-		return nil, nil, fmt.Errorf("%q in torrent %s: %w", path, ih, ErrNotFound)
+	if len(files) == 0 && path != "" {
+		return nil, nil, nil, fmt.Errorf("%q in torrent %s: %w", path, ih, ErrNotFound)
 	}
-	return e, spans, nil
+	if path == "" {
+		files = nil
+	}
+	return e, spans, files, nil
 }

@@ -14,6 +14,10 @@ type Stats struct {
 	// CacheLimit is how many bytes on disk the cache may take now: its limit, or less where the disk has no room
 	// for that.
 	CacheLimit int64
+	// CacheUsed is how many bytes the cache takes on disk, or is about to: pieces, what belongs to them, and what tenants keep.
+	CacheUsed int64
+	// Lodged is what tenants keep of that, by their folders.
+	Lodged map[string]int64
 	// OpenFiles is how many files of the cache are open.
 	OpenFiles int
 
@@ -30,7 +34,8 @@ func States() []State {
 // Stats sums up. It looks at every torrent, and waits for nobody.
 func (l *Library) Stats() Stats {
 	s := Stats{Torrents: make(map[State]int)}
-	_, s.CacheLimit = l.cache.Use()
+	s.CacheUsed, s.CacheLimit = l.cache.Use()
+	s.Lodged = l.cache.Lodged()
 	for _, state := range States() {
 		s.Torrents[state] = 0
 	}

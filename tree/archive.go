@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -34,8 +35,8 @@ type Archive interface {
 type Member struct {
 	Parent  int // place in the list of the folder it is in, which comes before it; -1 at the top
 	Name    string
-	Size    int64 // in bytes
-	ModTime time.Time
+	Size    int64     // in bytes
+	ModTime time.Time // that of the torrent if it is zero
 	Dir     bool
 	Run     bool   // a program
 	Link    string // what a link says; empty if it is none
@@ -69,8 +70,11 @@ type archive struct {
 	file    Node   // what is shown as a folder
 	name    string // of the folder, when it is shown beside the file; empty for one that is a torrent
 
-	inside atomic.Pointer[members] // nil until loaded, constant afterwards
-	shown  atomic.Bool             // as a folder, and not as a file
+	numbering sync.Mutex              // held over Numbers.Take, which writes to the local disk
+	inside    atomic.Pointer[members] // nil until loaded, constant afterwards
+
+	shown atomic.Bool // as a folder, and not as a file
+	there atomic.Pointer[share]
 }
 
 // members is the inside of an archive.
@@ -83,7 +87,6 @@ type members struct {
 
 type memberFolder struct {
 	children []int32 // sorted by name
-	archives bool    // there are some among them
 	dirs     listings
 }
 
@@ -139,20 +142,43 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 		}
 		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
 	}
+	a.numbering.Lock()
+	defer a.numbering.Unlock()
+	if in := a.inside.Load(); in != nil {
+		return in, nil
+	}
 	in, err := a.newMembers(list)
 	if err != nil {
 		return nil, fmt.Errorf("show the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
 	}
-	a.inside.CompareAndSwap(nil, in)
-	return a.inside.Load(), nil
+	a.inside.Store(in)
+	return in, nil
+}
+
+// begin has the archive be what it should at first.
+func (a *archive) begin() {
+	a.shown.Store(true)
+	if !a.source.Shown() {
+		a.hide()
+	}
+}
+
+func (a *archive) hide() bool {
+	if !a.shown.Swap(false) {
+		return false
+	}
+	a.torrent.hidden.Add(a.id)
+	return true
 }
 
 // show has the archive be a folder, or a file. It says whether that is a change.
 func (a *archive) show(folder bool) bool {
-	if a.shown.Swap(folder) == folder {
+	switch {
+	case !folder && !a.hide(), folder && a.shown.Swap(true):
 		return false
+	case folder:
+		a.torrent.hidden.Add(-a.id)
 	}
-	a.torrent.shownAt.Store(time.Now().UnixNano())
 	a.file.shownOtherwise()
 	return true
 }
@@ -185,7 +211,6 @@ func (a *archive) newMembers(list []Member) (*members, error) {
 	for i := range list {
 		if m := &list[i]; m.Archive != nil {
 			in.nested[int32(i)] = a.nest(in, i)
-			in.folders[int32(m.Parent)].archives = true
 		}
 	}
 	return in, nil
@@ -206,7 +231,7 @@ func (a *archive) nest(in *members, i int) *archive {
 			return taken
 		}),
 	}
-	nested.shown.Store(m.Archive.Shown())
+	nested.begin()
 	return nested
 }
 
@@ -343,31 +368,59 @@ const (
 // stat is Node.Stat of what is in an archive.
 func (a *archive) stat(n *Node, at *Attr) {
 	in, m := n.memberOf()
-	var folder *memberFolder
 	if in != nil {
-		if folder = in.folders[n.member-1]; folder != nil {
+		if folder := in.folders[n.member-1]; folder != nil {
 			folder.dirs.look()
 		}
 	}
 	if m == nil {
-		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.changed()}
+		*at = Attr{Mode: dirMode, FileID: a.id, ModTime: a.torrent.shown(a.torrent.mtime)}
 		return
 	}
 	*at = Attr{Mode: fileMode, Size: m.Size, FileID: in.id(2 * int(n.member-1)), ModTime: m.ModTime}
+	if at.ModTime.IsZero() {
+		at.ModTime = a.torrent.mtime
+	}
 	switch {
 	case m.Dir:
-		at.Mode, at.Size = dirMode, 0
-		if folder.archives {
-			at.ModTime = a.torrent.changedSince(m.ModTime)
-		}
+		at.Mode, at.Size, at.ModTime = dirMode, 0, a.torrent.shown(at.ModTime)
 	case m.Link != "":
 		at.Mode, at.Size, at.Used = linkMode, int64(len(m.Link)), int64(len(m.Link))
 	case m.Run:
 		at.Mode = programMode
 	}
-	if c, ok := m.Content.(Counted); ok && at.Mode.IsRegular() {
-		at.Used = c.Cached()
+	if at.Mode.IsRegular() {
+		at.Used = a.share().of(m.Size)
 	}
+}
+
+// share is how much of a file is there.
+type share struct {
+	used, size int64
+	until      time.Time // when it is looked at again
+}
+
+// shareTime is for how long a share is taken for right: somebody may list 100,000 members, for each of which it would be counted.
+const shareTime = time.Second
+
+// share returns how much of the archive's file is there.
+func (a *archive) share() *share {
+	now := time.Now()
+	if s := a.there.Load(); s != nil && now.Before(s.until) {
+		return s
+	}
+	at := a.file.Attr()
+	s := &share{at.Used, at.Size, now.Add(shareTime)}
+	a.there.Store(s)
+	return s
+}
+
+// of returns about how many of n bytes in the file are there: as many as if those that are were spread evenly.
+func (s *share) of(n int64) int64 {
+	if s.used >= s.size {
+		return n
+	}
+	return int64(float64(n) * (float64(s.used) / float64(s.size)))
 }
 
 func (a *archive) fileID(n *Node) uint64 {

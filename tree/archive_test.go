@@ -84,10 +84,10 @@ func boxes(open chan struct{}) (outer, inner, lone *box) {
 	zip := member(1, "inner.zip", "PK-inner")
 	zip.Archive = inner
 	run := member(-1, "run.sh", "#!")
-	run.Run = true
+	run.Run, run.ModTime = true, time.Time{} // it is that of the torrent, then
 	outer = &box{open: open, list: []Member{
 		run,
-		{Parent: -1, Name: "docs", Dir: true, ModTime: epoch},
+		{Parent: -1, Name: "docs", Dir: true},
 		zip,
 		member(1, "a.txt", "letters"),
 		{Parent: -1, Name: "latest", Link: "docs/a.txt", ModTime: epoch},
@@ -196,7 +196,7 @@ func TestArchiveAttr(t *testing.T) {
 		"r/t/x.zip/run.sh":         {0o555, 2},
 		"r/t/x.zip/latest":         {fs.ModeSymlink | 0o777, 10},
 	} {
-		if a := mustWalk(t, tr, path).Attr(); a.Mode != want.mode || a.Size != want.size || !a.ModTime.Equal(epoch) {
+		if a := mustWalk(t, tr, path).Attr(); a.Mode != want.mode || a.Size != want.size || !a.ModTime.Truncate(time.Second).Equal(epoch) {
 			t.Errorf("%q has %+v, want %+v", path, a, want)
 		}
 	}
@@ -254,6 +254,33 @@ func TestArchiveUnread(t *testing.T) {
 	}
 }
 
+// TestArchiveUsed: as much of a member is there as of its archive, for du to show.
+func TestArchiveUsed(t *testing.T) {
+	for cached, want := range map[int64][3]int64{0: {}, 40: {40, 4, 12}, 100: {100, 10, 30}} {
+		deep := &box{list: []Member{{Parent: -1, Name: "deep", Size: 30, Content: text("")}}}
+		lone := &box{list: []Member{
+			{Parent: -1, Name: "stored", Size: 10, Content: text("")},
+			{Parent: -1, Name: "in.zip", Size: 20, Content: text(""), Archive: deep},
+			{Parent: -1, Name: "link", Link: "stored"},
+		}}
+		tr := New(epoch)
+		must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: ArchivesBoth}, epoch))
+		single := fileTorrent(hash(2), 2, "lone.zip", 30, strings.Repeat("x", 100))
+		single.Archive, single.ArchiveIDs, single.Numbers, single.Cached = lone, 60, newNumbers(), func() int64 { return cached }
+		must(t, tr.PutTorrent(single, epoch))
+		var got [3]int64
+		for i, path := range []string{"r/lone.zip", "r/lone.zip.contents/stored", "r/lone.zip.contents/in.zip.contents/deep"} {
+			got[i] = mustWalk(t, tr, path).Attr().Used
+		}
+		if got != want {
+			t.Errorf("of a file, a member, and one in that: %d bytes are there, want %d", got, want)
+		}
+		if at := mustWalk(t, tr, "r/lone.zip.contents/link").Attr(); at.Used != 6 {
+			t.Errorf("of a link %d bytes are there", at.Used)
+		}
+	}
+}
+
 // TestNotArchive has files that look like archives only: they are files once that is known.
 func TestNotArchive(t *testing.T) {
 	broken := fmt.Errorf("%w: its directory is damaged", ErrNotArchive)
@@ -285,6 +312,69 @@ func TestNotArchive(t *testing.T) {
 		t.Error("what is known to be no archive is shown as one")
 	}
 	_ = inner
+}
+
+// stamps are the mtimes of all folders in which there are archives.
+func stamps(t *testing.T, tr *Tree, top string) [4]time.Time {
+	t.Helper()
+	var at [4]time.Time
+	for i, path := range []string{"r", "r/t", "r/t/" + top, "r/t/" + top + "/docs"} {
+		n := mustWalk(t, tr, path)
+		if n.IsDir() {
+			at[i] = n.Attr().ModTime
+		}
+	}
+	return at
+}
+
+// TestArchiveStamps: the mtime of a folder is another one whenever what it lists is, also after a restart, or clients keep what they have; and it
+// is the same when that is the same.
+func TestArchiveStamps(t *testing.T) {
+	ways := map[Archives]string{ArchivesFolder: "x.zip", ArchivesBoth: "x.zip.contents (1)"}
+	restarted := func(way Archives, known bool) *Tree {
+		outer, inner, lone := boxes(nil)
+		inner.refused = fmt.Errorf("%w: it is damaged", ErrNotArchive)
+		inner.known.Store(known)
+		return archiveTree(t, newNumbers(), way, outer, lone)
+	}
+	tr := restarted(ArchivesFolder, false)
+	seen := make(map[time.Time]string)
+	for way, top := range ways {
+		must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: way}, epoch.Add(time.Hour)))
+		got := stamps(t, tr, top)
+		for i, at := range got {
+			if other, taken := seen[at]; taken && other != top {
+				t.Errorf("folder %d has the same mtime for archives as %q and as %q", i, top, other)
+			}
+			seen[at] = top
+		}
+		if after := stamps(t, restarted(way, false), top); after != got {
+			t.Errorf("%q: after a restart the mtimes are %v, and were %v", top, after, got)
+		}
+	}
+
+	must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: ArchivesFolder}, epoch))
+	before := stamps(t, tr, "x.zip")
+	if err := mustWalk(t, tr, "r/t/x.zip/docs/inner.zip").Load(t.Context()); !errors.Is(err, ErrNotArchive) {
+		t.Fatal(err)
+	}
+	after := stamps(t, tr, "x.zip")
+	for i := 1; i < len(after); i++ {
+		if after[i].Equal(before[i]) || after[i].Sub(before[i]).Abs() >= time.Second {
+			t.Errorf("folder %d has the mtime %v after an archive turned out to be none, and had %v", i, after[i], before[i])
+		}
+	}
+	again := restarted(ArchivesFolder, true)
+	must(t, mustWalk(t, again, "r/t/x.zip").Load(t.Context()))
+	if got := stamps(t, again, "x.zip"); got != after {
+		t.Errorf("after a restart, when that is known, the mtimes are %v, and were %v", got, after)
+	}
+
+	must(t, again.PutRoute(Route{ID: 3, Name: "other", Archives: ArchivesOff}, epoch))
+	must(t, again.PutTorrent(Torrent{Infohash: hash(1), Route: 3, Name: "t"}, epoch))
+	if got := mustWalk(t, again, "other/t").Attr().ModTime; got.Equal(after[1]) {
+		t.Error("in another route, which shows archives as files, the torrent's folder has the same mtime")
+	}
 }
 
 // TestArchiveWay changes how a route shows archives, while clients use them.
@@ -358,14 +448,14 @@ func TestArchivesLater(t *testing.T) {
 		turns := func(b *box, path ...string) {
 			t.Helper()
 			above := find(path[:len(path)-1]...)
-			before := above.Attr().ModTime
 			if n := find(path...); n.IsDir() {
 				t.Errorf("%q is a folder at once", path)
 			}
+			before := above.Attr().ModTime
 			time.Sleep(2 * time.Second)
 			b.later.Store(false)
 			after := above.Attr().ModTime
-			if n := find(path...); !n.IsDir() || !after.After(before) {
+			if n := find(path...); !n.IsDir() || after.Equal(before) {
 				t.Errorf("%q is a folder: %v; the mtime above was %v and is %v", path, n.IsDir(), before, after)
 			}
 		}

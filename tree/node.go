@@ -95,7 +95,7 @@ func (n *Node) Stat(a *Attr) {
 		n.route.dir.Load().look()
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()
-		*a = Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime}
+		*a = Attr{Mode: dirMode, FileID: uint64(n.route.id), ModTime: n.route.mtime.Add(wayStamp(n.route.archives))}
 	default:
 		n.tree.mu.RLock()
 		defer n.tree.mu.RUnlock()

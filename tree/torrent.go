@@ -29,7 +29,8 @@ type torrent struct {
 	numbers    Numbers
 	archive    *archive // of a file that can be shown as a folder; else nil
 	archiveIDs uint64
-	shownAt    atomic.Int64 // when archives began to be shown otherwise; Unix, in nanoseconds, 0 is never
+	way        atomic.Uint32 // its route's Archives
+	hidden     atomic.Uint64 // the sum of the file ids of the archives in it that are shown as files
 
 	cached   func() int64 // of a file; may be nil
 	files    func() ([]File, error)
@@ -78,7 +79,7 @@ func newTorrent(tree *Tree, n Torrent) *torrent {
 	}
 	if n.IsFile && n.Archive != nil {
 		t.archive = &archive{torrent: t, source: n.Archive, place: "0", id: n.ArchiveIDs, file: Node{tree: tree, torrent: t}}
-		t.archive.shown.Store(n.Archive.Shown())
+		t.archive.begin()
 	}
 	return t
 }
@@ -146,7 +147,7 @@ func (t *torrent) noteArchives(in *inside, files []File) {
 				return taken
 			}),
 		}
-		n.archive.shown.Store(f.Archive.Shown())
+		n.archive.begin()
 	}
 }
 
@@ -251,16 +252,20 @@ func (in *inside) noteFile(index int, node int32) {
 	in.files[index] = node
 }
 
-// changed is the mtime of the folders inside: NFS clients keep a listing until it differs.
-func (t *torrent) changed() time.Time { return t.changedSince(t.mtime) }
-
-// changedSince is the mtime of a folder that would have this one if no archives were in it.
-func (t *torrent) changedSince(mtime time.Time) time.Time {
-	if at := t.shownAt.Load(); at != 0 {
-		return later(mtime, time.Unix(0, at))
-	}
-	return mtime
+// shown returns the mtime of a folder inside that was changed at a time. NFS clients keep a listing until the mtime differs, also over our
+// restarts and moves to other routes: so it depends on what decides how archives are shown, and on nothing else. The difference is far
+// below a second, as nothing was changed that people would look for.
+func (t *torrent) shown(at time.Time) time.Time {
+	return at.Add(wayStamp(Archives(t.way.Load())) + time.Duration(t.hidden.Load()%hiddenStamps)*hiddenStamp)
 }
+
+// wayStamp is by how much the mtime of a folder differs for a way to show archives.
+func wayStamp(way Archives) time.Duration { return time.Duration(way) * time.Microsecond }
+
+const (
+	hiddenStamp  = time.Duration(archivesWays) * time.Microsecond
+	hiddenStamps = uint64(100 * time.Millisecond / hiddenStamp)
+)
 
 func (t *torrent) stat(inner int32, a *Attr) {
 	*a = Attr{Mode: fileMode, Size: t.size, FileID: t.firstID, ModTime: t.mtime}
@@ -273,12 +278,12 @@ func (t *torrent) stat(inner int32, a *Attr) {
 		n := &in.nodes[inner]
 		a.Size, a.FileID = n.size, t.firstID+in.fileID(n)
 		if n.isDir() {
-			a.Mode, a.ModTime = dirMode, t.changed()
+			a.Mode, a.ModTime = dirMode, t.shown(t.mtime)
 		} else if c, ok := n.content.(Counted); ok {
 			a.Used = c.Cached()
 		}
 	case !t.isFile:
-		a.Mode, a.Size, a.ModTime = dirMode, 0, t.changed()
+		a.Mode, a.Size, a.ModTime = dirMode, 0, t.shown(t.mtime)
 	case t.cached != nil:
 		a.Used = t.cached()
 	}

@@ -147,9 +147,9 @@ func (t *Tree) PutRoute(r Route, at time.Time) error {
 		old.name = r.Name
 		if old.archives != r.Archives {
 			old.archives = r.Archives
-			old.changed(at)
+			old.dir.Store(nil) // its mtime is another one by that
 			for _, tt := range old.torrents {
-				tt.shownAt.Store(old.mtime.UnixNano())
+				tt.way.Store(uint32(r.Archives))
 			}
 		}
 	} else {
@@ -199,6 +199,7 @@ func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 		t.torrents[n.Infohash] = tt
 	}
 	tt.name, tt.route = n.Name, r
+	tt.way.Store(uint32(r.archives))
 	r.torrents[n.Name] = tt
 	r.changed(at)
 	return nil

@@ -60,14 +60,14 @@ func EmptyTar(n int) []byte {
 
 // SparseTar has a file "sparse" of size bytes with one byte of data at its end, by a map of pax format 0.1.
 func SparseTar(size int64) []byte {
-	records := ""
+	var records []byte
 	for _, r := range []string{
 		"GNU.sparse.size=" + fmt.Sprint(size), "GNU.sparse.numblocks=1", fmt.Sprintf("GNU.sparse.map=%d,1", size-1),
 		"GNU.sparse.name=sparse", "GNU.sparse.major=0", "GNU.sparse.minor=1",
 	} {
-		records += paxRecord(r)
+		records = append(records, paxRecord(r)...)
 	}
-	return Tar(TarEntry{Name: "pax", Type: 'x', Data: []byte(records)}, TarEntry{Name: "sparse", Type: '0', Data: []byte("!")})
+	return Tar(TarEntry{Name: "pax", Type: 'x', Data: records}, TarEntry{Name: "sparse", Type: '0', Data: []byte("!")})
 }
 
 // paxRecord puts the length in front, which counts itself.

@@ -25,6 +25,7 @@ type Cache struct {
 
 	mu       sync.Mutex
 	used     int64 // bytes
+	held     int64 // bytes of segments that are held, each as often as it is
 	segments map[segmentKey]*list.Element
 	order    list.List // of *segment, the one used last in front
 }
@@ -59,8 +60,17 @@ func (c *Cache) charge(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.used += n
-	for c.used > c.limit && c.order.Len() > 0 {
-		c.evict(c.order.Back())
+	c.shrink()
+}
+
+// shrink makes room. What somebody uses stays, as it would take its memory all the same. It needs c.mu.
+func (c *Cache) shrink() {
+	for e := c.order.Back(); c.used > c.limit && e != nil; {
+		before := e.Prev()
+		if e.Value.(*segment).users == 1 {
+			c.evict(e)
+		}
+		e = before
 	}
 }
 
@@ -162,6 +172,7 @@ func (s *segment) release() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	s.cache.leave(s)
+	s.cache.shrink()
 }
 
 // space returns where the next bytes go, which is never nothing.

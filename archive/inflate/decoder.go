@@ -17,6 +17,9 @@ const (
 	ahead = 64 << 10
 	// bufferLength is how many compressed bytes are read at a time at most.
 	bufferLength = 2 * ahead
+	// burstLength is how many compressed bytes of a segment are read at a time at most. As long as that is all of them, nobody takes
+	// the reads for a stream, and fetches ahead what nobody wants.
+	burstLength = 1 << 20
 	// windowLength is how far back DEFLATE data refers to, in bytes (RFC 1951, 2.).
 	windowLength = 32 << 10
 )
@@ -52,6 +55,9 @@ type decoder struct {
 	members int   // gzip members that ended
 	lost    error // what has reached the decoder of the blocks, which can't go on
 
+	burst *[burstLength]byte // that the feed uses, or nil
+	cache *Cache             // which has room for it
+
 	// For the first pass only.
 	onPoint  func(p point, window []byte) // of what lies behind out, perhaps; the window is borrowed
 	drift    int64                        // by how many bytes package flate is wrong
@@ -60,6 +66,9 @@ type decoder struct {
 	begun    int64 // where the member began
 	wrong    error // what a checksum says
 }
+
+// burstPool has room for the compressed bytes of random reads.
+var burstPool = sync.Pool{New: func() any { return new([burstLength]byte) }}
 
 // decoderPool has decoders of random reads.
 var decoderPool = sync.Pool{New: func() any { return newDecoder() }}
@@ -70,11 +79,21 @@ func newDecoder() *decoder { return &decoder{buffer: bufio.NewReaderSize(nil, bu
 func (r *Reader) borrowDecoder(from point, window []byte, stop int64) *decoder {
 	d := decoderPool.Get().(*decoder)
 	d.reset(r, from, window, stop)
+	if need := stop - d.feed.at; need > bufferLength {
+		d.burst, d.cache = burstPool.Get().(*[burstLength]byte), r.cache
+		d.feed.room = d.burst[:min(need, burstLength)]
+		d.cache.charge(int64(len(d.feed.room)))
+	}
 	return d
 }
 
 // giveBack ends the use of a decoder that borrowDecoder has made.
 func (d *decoder) giveBack() {
+	if d.burst != nil {
+		d.cache.charge(-int64(len(d.feed.room)))
+		burstPool.Put(d.burst)
+		d.burst, d.cache = nil, nil
+	}
 	d.feed = feed{}
 	d.buffer.Reset(nil)
 	decoderPool.Put(d)

@@ -18,6 +18,9 @@ type feed struct {
 	turn   *turn
 	err    error // what went wrong last, other than that nothing is left
 	silent int64 // bytes that were read since content came of some
+
+	room  []byte // for what is read of the Source at once, or nil: then each Read is one of the Source
+	burst []byte // what is left of that
 }
 
 // Read is that of io.Reader.
@@ -42,8 +45,17 @@ func (f *feed) read(p []byte) (int, error) {
 	if err := f.ctx.Err(); err != nil {
 		return 0, err
 	}
+	if len(f.burst) > 0 {
+		n := copy(p, f.burst)
+		f.burst = f.burst[n:]
+		return n, nil
+	}
 	f.turn.giveBack()
-	n, err := f.source.ReadAt(f.ctx, p, f.at)
+	into := p
+	if len(f.room) > len(p) {
+		into = f.room[:min(int64(len(f.room)), f.stop-f.at)]
+	}
+	n, err := f.source.ReadAt(f.ctx, into, f.at)
 	switch {
 	case n > 0:
 	case err == nil:
@@ -53,6 +65,11 @@ func (f *feed) read(p []byte) (int, error) {
 	}
 	if n == 0 {
 		return 0, fmt.Errorf("read compressed data at byte %d: %w", f.at, err)
+	}
+	if len(f.room) > len(p) {
+		f.burst = into[:n]
+		n = copy(p, f.burst)
+		f.burst = f.burst[n:]
 	}
 	return n, f.turn.take(f.ctx)
 }

@@ -1,5 +1,5 @@
 // Package inflate reads anywhere in DEFLATE data (RFC 1951) without decoding what is before: members of zip archives, and gzip files
-// (RFC 1952). The first pass over the data notes checkpoints, from where decoding can begin, about every MiB; after that a read decodes
+// (RFC 1952). The first pass over the data notes checkpoints, from where decoding can begin, about every 1.25 MiB; after that a read decodes
 // the segments between checkpoints that it touches, whole, into a cache that all Readers share.
 package inflate
 

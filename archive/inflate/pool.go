@@ -16,6 +16,12 @@ func NewPool(cores, decodes int) *Pool {
 	return &Pool{cores: make(chan struct{}, max(1, cores)), decodes: make(chan struct{}, max(1, cores, decodes))}
 }
 
+// Inner returns a Pool for Readers whose Sources are Readers of this one: of as many cores, which are the same, and as many decodes of
+// its own. A decode waits for its Source, so if both had their places from one Pool, all could be taken by those that wait.
+func (p *Pool) Inner() *Pool {
+	return &Pool{cores: p.cores, decodes: make(chan struct{}, cap(p.decodes))}
+}
+
 // begin waits until one more decode may begin. Who called it calls end.
 func (p *Pool) begin(ctx context.Context) error { return enter(ctx, p.decodes) }
 

@@ -68,13 +68,17 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 	e, s := d.e, d.e.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.decoding = nil
+	doomed := e.doomed
+	e.decoding, e.doomed = nil, false
 	switch {
 	case s.closed:
 		e.fail(ErrClosed)
 	case permanent:
 		e.err = err
 		e.fail(err)
+		drop, _ = s.evict(e)
+	case doomed:
+		e.fail(fmt.Errorf("%w: others need it", ErrNoRoom))
 		drop, _ = s.evict(e)
 	case err != nil && d.ctx.Err() == nil && !errors.Is(err, errIdle):
 		e.fail(err)
@@ -84,6 +88,9 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 		return drop
 	}
 	e.wanted = 0
+	if e.done == 0 && e.reserved { // nothing has come of it
+		drop, _ = s.evict(e)
+	}
 	e.leave()
 	return drop
 }
@@ -91,10 +98,11 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 // turn takes a place among the decoders, and room, and decodes.
 func (d *decoding) turn() error {
 	s := d.e.s
-	if err := s.enter(d.ctx); err != nil {
+	level := d.e.level
+	if err := s.enter(d.ctx, level); err != nil {
 		return err
 	}
-	defer s.exit()
+	defer s.exit(level)
 	d.e.place(d)
 	if err := s.reserve(d.ctx, d.e); err != nil {
 		return err
@@ -174,6 +182,9 @@ func (d *decoding) decode(f *os.File) error {
 		if got == 0 {
 			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, done, e.size)
 		}
+		if err := d.occupy(done + int64(got)); err != nil {
+			return err
+		}
 		if _, err := f.WriteAt(buf[:got], done); err != nil {
 			return fmt.Errorf("writing what was decoded: %w", err)
 		}
@@ -233,7 +244,7 @@ func (d *decoding) await() (int64, error) {
 		}
 		wanted := len(e.waiters) > 0 || e.done < e.wanted+min(s.o.Ahead, e.size-e.wanted)
 		// A client whose read took too long comes again: it should find more then. One that doesn't has left.
-		left := len(e.waiters) == 0 && (len(s.queue) > 0 || time.Since(e.waited) > s.o.Idle)
+		left := len(e.waiters) == 0 && (len(s.places[e.level].queue) > 0 || time.Since(e.waited) > s.o.Idle)
 		s.mu.Unlock()
 		switch {
 		case d.ctx.Err() != nil:

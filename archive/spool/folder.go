@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -13,8 +14,9 @@ import (
 	"time"
 )
 
-// A file in the folder is named by the SHA-256 of the member's key, in hexadecimal digits, and a number of its own, so that a new one and
-// one that is being removed don't meet. While the member is decoded, its name ends in partSuffix. When all is there, a
+// A file in the folder is named by the member's key, and a number of its own, so that a new one and one that is being removed don't meet.
+// Of the key there are SHA-256 sums, in hexadecimal digits: 16 of that of its first element, 16 of that of its first two, and 32 of that of
+// all. While the member is decoded, its name ends in partSuffix. When all is there, a
 // trailer is added, the file is synced, and gets doneSuffix.
 //
 //	data      of the member
@@ -24,9 +26,32 @@ const (
 	doneSuffix = ".done"
 
 	hashDigits  = 64
+	groupDigits = 16
 	magic       = "shoalsp1"
 	trailerSize = int64(len(magic) + 8 + 4)
 )
+
+// nameOf returns what the name of a member's file begins with.
+func nameOf(key string) string {
+	parts := strings.SplitN(key, "/", 3)
+	second := strings.Join(parts[:min(len(parts), 2)], "/")
+	return digest(parts[0], groupDigits) + digest(second, groupDigits) + digest(key, hashDigits-2*groupDigits)
+}
+
+// prefixOf returns what the names begin with of all members below a folder of one or two elements.
+func prefixOf(folder string) string {
+	top, _, isSecond := strings.Cut(folder, "/")
+	if !isSecond {
+		return digest(top, groupDigits)
+	}
+	return digest(top, groupDigits) + digest(folder, groupDigits)
+}
+
+// digest returns the first digits of a SHA-256 sum.
+func digest(of string, digits int) string {
+	sum := sha256.Sum256([]byte(of))
+	return hex.EncodeToString(sum[:])[:digits]
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -39,6 +64,9 @@ func trailer(hash string, size int64) []byte {
 // finish marks the file as whole, durably.
 func (d *decoding) finish(f *os.File) error {
 	e, s := d.e, d.e.s
+	if err := d.occupy(e.size + trailerSize); err != nil {
+		return err
+	}
 	if _, err := f.WriteAt(trailer(e.hash, e.size), e.size); err != nil {
 		return err
 	}
@@ -85,10 +113,13 @@ func (s *Spool) scan() error {
 		} else if !strings.HasSuffix(rest, partSuffix) {
 			continue
 		}
-		if ok && s.entries[hash] == nil && s.take(size+trailerSize) == nil {
-			e := &entry{s: s, hash: hash, size: size, path: path, reserved: true, done: size, finished: true}
+		if ok && s.entries[hash] == nil {
+			e := &entry{s: s, hash: hash, size: size, path: path, reserved: true, done: size, finished: true, taken: blocks(size + trailerSize)}
 			s.entries[hash] = e
 			s.used += size + trailerSize
+			if s.o.Room != nil {
+				s.o.Room.Add(e.taken)
+			}
 			all = append(all, found{e, when})
 			continue
 		}
@@ -99,6 +130,7 @@ func (s *Spool) scan() error {
 	slices.SortFunc(all, func(a, b found) int { return a.when.Compare(b.when) })
 	for _, f := range all {
 		f.e.touch()
+		f.e.usedAt = f.when
 	}
 	return nil
 }

@@ -10,10 +10,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
-// room lets a number of bytes be taken.
+// room lets a number of bytes be taken. When there are none it has the spool free some.
 type room struct {
+	spool *Spool
+
 	mu         sync.Mutex
 	free       int64
 	took, gave int64
@@ -21,15 +24,33 @@ type room struct {
 
 var errRoom = errors.New("others have it")
 
-func (r *room) Take(n int64) error {
+func (r *room) Take(_ context.Context, n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if lack := n - r.free; lack > 0 && r.spool != nil {
+		r.mu.Unlock()
+		r.spool.Free(lack, time.Now(), false)
+		r.mu.Lock()
+	}
 	if n > r.free {
 		return errRoom
 	}
 	r.free -= n
 	r.took += n
 	return nil
+}
+
+func (r *room) sums() (took, gave int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.took, r.gave
+}
+
+func (r *room) Add(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free -= n
+	r.took += n
 }
 
 func (r *room) Give(n int64) {
@@ -43,9 +64,11 @@ func (r *room) Give(n int64) {
 func TestLimit(t *testing.T) {
 	const size = 100_000
 	const whole = size + trailerSize // an int64
+	onDisk := blocks(whole)
 	limit := 3 * whole
-	r := &room{free: 3 * whole}
+	r := &room{free: 3 * onDisk}
 	s := open(t, Options{Limit: func() int64 { return limit }, Room: r})
+	r.spool = s
 	var members []*Member
 	var codecs []*codec
 	b := content(7, size)
@@ -76,7 +99,7 @@ func TestLimit(t *testing.T) {
 	if n := codecs[1].opened.Load(); n != 2 {
 		t.Errorf("decoded %d times", n)
 	}
-	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1) == whole })
+	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1, time.Now(), false) == onDisk })
 	if members[0].Ready(0, 1) || !members[1].Ready(0, size) {
 		t.Error("another was freed than the one that was read least lately")
 	}
@@ -87,15 +110,15 @@ func TestLimit(t *testing.T) {
 	}
 	limit = 10 * whole
 	r.mu.Lock()
-	r.free -= whole // taken by others
+	r.free -= onDisk // taken by others
 	r.mu.Unlock()
 	check(t, members[2], b, 0, size)
-	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1<<40) > 0 })
+	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1<<40, time.Now(), false) > 0 })
 	r.mu.Lock()
 	left := r.free
 	r.free = 0
 	r.mu.Unlock()
-	if left != 2*whole || s.Used() != 0 || r.took != r.gave {
+	if left != 2*onDisk || s.Used() != 0 || r.took != r.gave {
 		t.Errorf("%d left, %d used, took %d, gave %d", left, s.Used(), r.took, r.gave)
 	}
 	if _, err := members[0].ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) || !errors.Is(err, errRoom) {
@@ -148,9 +171,10 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &room{free: 2*int64(len(b)) + 2*trailerSize}
-	s = open(t, Options{Dir: dir, Room: r})
-	if done, part := files(t, dir); done != 2 || part != 0 || s.Used() != 2*(int64(len(b))+trailerSize) || r.free != 0 {
+	whole := int64(len(b)) + trailerSize
+	r := &room{free: 2 * blocks(whole)}
+	s = open(t, Options{Dir: dir, Room: r, Limit: func() int64 { return 3*whole - 1 }})
+	if done, part := files(t, dir); done != 2 || part != 0 || s.Used() != 2*whole || r.free != 0 {
 		t.Errorf("%d + %d files, %d used, %d free", done, part, s.Used(), r.free)
 	}
 	if _, err := os.Stat(foreign); err != nil {
@@ -222,4 +246,20 @@ func TestPanic(t *testing.T) {
 	if _, err := m.ReadAt(t.Context(), make([]byte, 100), 0); !errors.Is(err, ErrSize) {
 		t.Errorf("a decoder that panics when it is closed, after too much data: %v", err)
 	}
+}
+
+// TestLevels decodes from a member that has to be decoded, where there is a place for one decoder: each level has its own.
+func TestLevels(t *testing.T) {
+	const size = 100_000
+	b := content(3, size)
+	s := open(t, Options{Limit: func() int64 { return 1 << 20 }, Workers: 1})
+	outer := member(t, s, "outer", size, &codec{b: b})
+	inner, err := s.OpenInner(1, "inner", size, func(ctx context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(outer.WithContext(ctx), 0, size)), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	check(t, inner, b, 0, size)
 }

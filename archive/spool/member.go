@@ -110,6 +110,14 @@ func readFile(path string, p []byte, off int64) (int, error) {
 	return n, fmt.Errorf("reading what was decoded: %w", err)
 }
 
+// Hold keeps the member from being evicted, as a read does, until release is called, once. The error is fs.ErrClosed.
+func (m *Member) Hold() (release func(), err error) {
+	if err := m.begin(); err != nil {
+		return nil, err
+	}
+	return m.e.end, nil
+}
+
 // begin counts a read.
 func (m *Member) begin() error {
 	e := m.e
@@ -178,7 +186,7 @@ func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
 	defer s.mu.Unlock()
 	e.waiters = slices.DeleteFunc(e.waiters, func(other *waiter) bool { return other == w })
 	e.waited = time.Now()
-	if len(e.waiters) == 0 && len(s.queue) > 0 && e.decoding != nil && e.done < e.size {
+	if len(e.waiters) == 0 && len(s.places[e.level].queue) > 0 && e.decoding != nil && e.done < e.size {
 		e.decoding.cancel() // others are waiting for its place
 	}
 	if err != nil {

@@ -7,17 +7,18 @@ import (
 )
 
 // enter waits for a place among the decoders. One that nobody waits for is ended to make one.
-func (s *Spool) enter(ctx context.Context) error {
+func (s *Spool) enter(ctx context.Context, level int) error {
 	s.mu.Lock()
-	if s.open < s.o.Workers {
-		s.open++
+	p := &s.places[level]
+	if p.open < s.o.Workers {
+		p.open++
 		s.mu.Unlock()
 		return nil
 	}
 	place := make(chan struct{}, 1)
-	s.queue = append(s.queue, place)
+	p.queue = append(p.queue, place)
 	idle := s.oldest(func(e *entry) bool {
-		return e.decoding != nil && e.decoding.placed && e.decoding.ctx.Err() == nil && len(e.waiters) == 0
+		return e.level == level && e.decoding != nil && e.decoding.placed && e.decoding.ctx.Err() == nil && len(e.waiters) == 0
 	})
 	if idle != nil {
 		idle.decoding.cancel()
@@ -29,27 +30,28 @@ func (s *Spool) enter(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	i := slices.Index(s.queue, place)
+	i := slices.Index(p.queue, place)
 	if i >= 0 {
-		s.queue = slices.Delete(s.queue, i, i+1)
+		p.queue = slices.Delete(p.queue, i, i+1)
 	}
 	s.mu.Unlock()
 	if i < 0 { // it came just now
-		s.exit()
+		s.exit(level)
 	}
 	return ctx.Err()
 }
 
 // exit gives a place to who is next.
-func (s *Spool) exit() {
+func (s *Spool) exit(level int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		s.open--
+	p := &s.places[level]
+	if len(p.queue) == 0 {
+		p.open--
 		return
 	}
-	s.queue[0] <- struct{}{}
-	s.queue = s.queue[1:]
+	p.queue[0] <- struct{}{}
+	p.queue = p.queue[1:]
 }
 
 // oldest returns the member that was used least lately of those that pass.
@@ -63,7 +65,7 @@ func (s *Spool) oldest(pass func(*entry) bool) *entry {
 	return old
 }
 
-// reserve takes the room of the whole member, for which others that nobody reads are evicted, the one that was used least lately
+// reserve takes as much of the limit as the whole member needs, for which others that nobody reads are evicted, the one that was used least lately
 // first.
 func (s *Spool) reserve(ctx context.Context, e *entry) error {
 	need := e.size + trailerSize
@@ -74,22 +76,16 @@ func (s *Spool) reserve(ctx context.Context, e *entry) error {
 			s.mu.Unlock()
 			return fmt.Errorf("%w: it takes %d bytes of a limit of %d", ErrNoRoom, need, limit)
 		}
-		reason := fmt.Errorf("%d of %d bytes are in use", s.used, limit)
 		if s.used <= limit-need {
 			s.used += need
-			s.mu.Unlock()
-			reason = s.take(need)
-			s.mu.Lock()
-			if reason == nil {
-				e.reserved = true
-				break
-			}
-			s.used -= need
+			e.reserved = true
+			break
 		}
 		victim := s.oldest(func(v *entry) bool { return v != e && v.reserved && v.readers == 0 })
 		if victim == nil {
+			used := s.used
 			s.mu.Unlock()
-			return fmt.Errorf("%w for %d bytes: %w", ErrNoRoom, need, reason)
+			return fmt.Errorf("%w for %d bytes: %d of %d are in use", ErrNoRoom, need, used, limit)
 		}
 		if d := victim.decoding; d != nil {
 			d.cancel()
@@ -111,17 +107,44 @@ func (s *Spool) reserve(ctx context.Context, e *entry) error {
 	return nil
 }
 
-func (s *Spool) take(n int64) error {
-	if s.o.Room == nil {
+const (
+	// blockSize is what file systems allocate at a time, in bytes.
+	blockSize = 4096
+	// takeStep is how much room is taken at a time, in bytes.
+	takeStep = 1 << 20
+)
+
+// blocks returns what n bytes take on disk.
+func blocks(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
+
+// occupy takes the room of the first n bytes of the file, before they are written, and some more.
+func (d *decoding) occupy(n int64) error {
+	e, s := d.e, d.e.s
+	s.mu.Lock()
+	lack := blocks(n) - e.taken
+	s.mu.Unlock()
+	if lack <= 0 {
 		return nil
 	}
-	return s.o.Room.Take(n)
+	lack = min(max(lack, takeStep), blocks(e.size+trailerSize)-e.taken)
+	if s.o.Room != nil {
+		if err := s.o.Room.Take(d.ctx, lack); d.ctx.Err() != nil && err != nil {
+			return d.ctx.Err()
+		} else if err != nil {
+			return fmt.Errorf("%w for %d more bytes: %w", ErrNoRoom, lack, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.taken += lack
+	return nil
 }
 
 // dropped is a file that is to be removed, and its room.
 type dropped struct {
-	path string
-	room int64
+	path     string
+	reserved int64
+	taken    int64
 }
 
 // evict takes the file from a member that nobody reads. If it is still being decoded, that is ended, and nothing is taken yet. The
@@ -133,9 +156,10 @@ func (s *Spool) evict(e *entry) (drop dropped, ended <-chan struct{}) {
 	}
 	drop.path = e.path
 	if e.reserved {
-		drop.room = e.size + trailerSize
+		drop.reserved = e.size + trailerSize
 	}
-	e.path, e.done, e.finished, e.reserved, e.wanted = "", 0, false, false, 0
+	drop.taken = e.taken
+	e.path, e.done, e.finished, e.reserved, e.taken, e.wanted = "", 0, false, false, 0, 0
 	e.leave()
 	return drop, nil
 }
@@ -151,37 +175,10 @@ func (s *Spool) finishEvicting(drop dropped, ended <-chan struct{}) {
 			s.o.Log.Warn("decoded member can't be removed", "error", err)
 		}
 	}
-	s.give(drop.room)
-}
-
-// give gives room back.
-func (s *Spool) give(n int64) {
-	if n == 0 {
-		return
-	}
 	s.mu.Lock()
-	s.used -= n
+	s.used -= drop.reserved
 	s.mu.Unlock()
-	if s.o.Room != nil {
-		s.o.Room.Give(n)
+	if s.o.Room != nil && drop.taken > 0 {
+		s.o.Room.Give(drop.taken)
 	}
-}
-
-// Free evicts members that nobody reads and that are not being decoded, the one that was used least lately first, until n bytes are
-// free, and returns how many are.
-func (s *Spool) Free(n int64) int64 {
-	freed := int64(0)
-	for freed < n {
-		s.mu.Lock()
-		victim := s.oldest(func(e *entry) bool { return e.reserved && e.readers == 0 && e.decoding == nil })
-		if victim == nil {
-			s.mu.Unlock()
-			break
-		}
-		drop, _ := s.evict(victim)
-		s.mu.Unlock()
-		s.finishEvicting(drop, nil)
-		freed += drop.room
-	}
-	return freed
 }

@@ -4,8 +4,6 @@ package spool
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -29,21 +27,22 @@ var (
 // maxSize is how large a member may be, in bytes. Sums of a few cannot overflow.
 const maxSize = 1 << 60
 
-// Room is where the bytes on disk are accounted for, if others have a share in the same limit. Neither may wait for long, nor call
-// the spool but for Free, in another goroutine.
+// Room is where the bytes on disk are accounted for, in whole blocks, if others have a share in the same limit. Take may wait; it may be
+// for others to make room, by Free as well.
 type Room interface {
-	Take(n int64) error // n bytes, before they are written; an error is the reason why not
-	Give(n int64)       // n bytes back
+	Take(ctx context.Context, n int64) error // n bytes, before they are written; an error is the reason why not
+	Add(n int64)                             // n bytes that are there already
+	Give(n int64)                            // n bytes back
 }
 
 // Options says where a Spool works, and within which limits.
 type Options struct {
 	Dir   string       // nobody else writes there; it is made if it is not there
-	Limit func() int64 // bytes on disk; asked whenever a member is begun
+	Limit func() int64 // bytes on disk that whole members may take; asked whenever one is begun
 	Room  Room         // may be nil
 	Log   *slog.Logger // may be nil
 
-	Workers int           // decoders that are open at a time, each with its memory; 0 means one for each CPU
+	Workers int           // decoders of a level that are open at a time, each with its memory; 0 means one for each CPU
 	Ahead   int64         // bytes that are decoded beyond what was asked for, 0 means 4 MiB
 	Idle    time.Duration // how long a decoder stays when nobody waits, 0 means a minute
 	// Permanent says which errors of a decoder will come again, and are remembered. The others, as those of the
@@ -78,10 +77,9 @@ type Spool struct {
 
 	mu      sync.Mutex // for moments
 	entries map[string]*entry
-	used    int64  // bytes reserved
+	used    int64  // bytes reserved: what the members take once all of them is there
 	clock   uint64 // grows with each use of a member
-	open    int    // decoders
-	queue   []chan struct{}
+	places  [Levels]places
 	closed  bool
 }
 
@@ -96,19 +94,29 @@ type entry struct {
 	size int64
 
 	opener   Opener
+	level    int // stays while it is being decoded
 	handles  int
 	readers  int    // reads in flight: what is read is not evicted
 	path     string // of its file; empty if there is none
-	reserved bool   // its room
+	reserved bool   // its part of the limit
+	taken    int64  // bytes taken from Options.Room
+	doomed   bool   // it goes once its decoder has ended
 	done     int64  // bytes that can be read
 	finished bool   // all is there, and the file says so
 	renaming bool   // the file is about to have another path
 	err      error  // remembered
 	lastUse  uint64
+	usedAt   time.Time // likewise, as others know it
 	wanted   int64     // the farthest end of a read, since the decoder was started
 	waited   time.Time // when somebody did, last
 	waiters  []*waiter
 	decoding *decoding // nil if there is none
+}
+
+// places are those of the decoders of a level.
+type places struct {
+	open  int // decoders
+	queue []chan struct{}
 }
 
 // waiter is a read that waits until the first bytes, up to end, are there.
@@ -126,17 +134,28 @@ func New(o Options) (*Spool, error) {
 		cancel()
 		return nil, fmt.Errorf("spool folder: %w", err)
 	}
+	s.trim()
 	return s, nil
 }
 
-// Open returns the member of a key, which decodes to size bytes. Nothing is read or reserved before the first read. The key says
-// all that decides the content. The same key may be open many times, with the same size.
+// Levels is how many levels there are.
+const Levels = 4
+
+// Open is OpenInner at level 0.
 func (s *Spool) Open(key string, size int64, open Opener) (*Member, error) {
+	return s.OpenInner(0, key, size, open)
+}
+
+// OpenInner returns the member of a key, which decodes to size bytes. Nothing is read or reserved before the first read. The key is a path
+// that says all that decides the content; see Evict. The same key may be open many times, with the same size.
+//
+// What decodes from other members is of a higher level than they are, below Levels. Each level has its own Options.Workers: if those that wait
+// for others could have all places, the others would have none.
+func (s *Spool) OpenInner(level int, key string, size int64, open Opener) (*Member, error) {
 	if size < 0 || size > maxSize {
 		return nil, fmt.Errorf("member of %d bytes, more than the %d that can be: %w", size, int64(maxSize), ErrSize)
 	}
-	sum := sha256.Sum256([]byte(key))
-	hash := hex.EncodeToString(sum[:])
+	hash := nameOf(key)
 	for {
 		s.mu.Lock()
 		if s.closed {
@@ -150,6 +169,9 @@ func (s *Spool) Open(key string, size int64, open Opener) (*Member, error) {
 		}
 		if e.size == size {
 			e.opener = open
+			if e.decoding == nil { // one of an earlier run has none yet
+				e.level = min(max(level, 0), Levels-1)
+			}
 			e.handles++
 			s.mu.Unlock()
 			return &Member{e: e}, nil
@@ -198,7 +220,7 @@ func (s *Spool) Close() error {
 // touch makes the member the one that was used last.
 func (e *entry) touch() {
 	e.s.clock++
-	e.lastUse = e.s.clock
+	e.lastUse, e.usedAt = e.s.clock, time.Now()
 }
 
 // fail ends the reads that wait.

@@ -99,7 +99,7 @@ func (d *decoder) start(m Method, size int64, l Limits) (err error) {
 	case Bzip2:
 		// Go's own takes 1.45 times the CPU of dsnet/compress, which had its last release in 2019: few torrents have bzip2, and
 		// what reads the bytes of strangers should be maintained.
-		d.r = bzip2.NewReader(bufio.NewReader(d.src))
+		d.r = bzip2Reader{bzip2.NewReader(bufio.NewReader(d.src))}
 	case Zstd:
 		var z *zstd.Decoder
 		// Without concurrency it has no goroutines.
@@ -116,6 +116,20 @@ func (d *decoder) start(m Method, size int64, l Limits) (err error) {
 		err = ErrUnsupported
 	}
 	return err
+}
+
+// bzip2Reader takes what is behind the last stream, and is none, for nothing, as bzip2 itself does.
+type bzip2Reader struct{ r io.Reader }
+
+// errBzip2Garbage is what Go's decoder says of that.
+const errBzip2Garbage = bzip2.StructuralError("bad magic value in continuation file")
+
+func (b bzip2Reader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if errors.Is(err, errBzip2Garbage) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // openZipLZMA makes the header of a .lzma file of that of a member of a zip file, which has a version, the length of

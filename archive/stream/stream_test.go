@@ -89,6 +89,7 @@ func TestOpen(t *testing.T) {
 		size int64
 		want []byte
 	}{
+		"bzip2 and more":    {Bzip2, append(slices.Clip(hello), "garbage"...), -1, []byte("hello, hello, hello\n")},
 		"bzip2":             {Bzip2, append(slices.Clip(hello), hello...), -1, []byte(strings.Repeat("hello, hello, hello\n", 2))},
 		"zstd":              {Zstd, append(zstdOf(b), zstdOf([]byte("more"))...), -1, append(slices.Clip(b), "more"...)},
 		"xz":                {XZ, xzOf(b, 100_000), -1, b},

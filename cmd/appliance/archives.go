@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"shoal/archive"
 	"shoal/archive/spool"
@@ -40,7 +39,7 @@ type archives struct {
 // newArchives returns those of a cache folder, whose store is not open yet.
 func newArchives(cacheDir string, log *slog.Logger) *archives {
 	a := &archives{
-		dir: filepath.Join(cacheDir, "index"), log: log,
+		dir: filepath.Join(cacheDir, indexFolder), log: log,
 		inside: make(map[torrents.Infohash]*archiveSet), looks: make(map[*archive.Archive]*look),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -49,19 +48,28 @@ func newArchives(cacheDir string, log *slog.Logger) *archives {
 
 var errNotOpen = errors.New("archives are not open yet")
 
-// open opens the store, in folders of the cache. workers is how many decode at a time.
-func (a *archives) open(cfg *Config, workers int) error {
-	opts := archive.Options{Dir: a.dir, Segments: int64(cfg.ArchiveMemory), Workers: workers, Logger: a.log}
+// open opens the store, in folders of the library's cache and within its limit, and forgets the archives of torrents that are gone. workers
+// is how many decode at a time.
+func (a *archives) open(cfg *Config, library *torrents.Library, workers int) error {
+	decoded := library.Lodge(spoolFolder, spoolShare, spoolKeeper{a})
+	known := library.Lodge(indexFolder, indexShare, indexKeeper{a})
+	opts := archive.Options{
+		Dir: a.dir, Room: known, Limit: known.Limit,
+		Segments: int64(cfg.ArchiveMemory), Workers: workers, Logger: a.log,
+		Spool: spool.Options{Dir: filepath.Join(cfg.CacheDir, spoolFolder), Room: decoded, Limit: decoded.Limit, Log: a.log},
+	}
 	opts.Limits.Depth = cfg.ArchiveDepth
 	if cfg.ArchiveCharset != auto {
 		opts.Names.Charset = cfg.ArchiveCharset
 	}
-	opts.Spool = spool.Options{Dir: filepath.Join(cfg.CacheDir, "spool"), Limit: func() int64 { return int64(cfg.CacheLimit) }, Log: a.log}
 	store, err := archive.New(opts)
 	if err != nil {
 		return fmt.Errorf("%sCACHE_DIR: %w", prefix, err)
 	}
 	a.store.Store(store)
+	if err := forgetOthers(store, library); err != nil {
+		opts.Logger.Warn("what is known of the archives of torrents that are gone cannot be removed", "err", err)
+	}
 	return nil
 }
 
@@ -76,6 +84,14 @@ func (a *archives) close() error {
 		return store.Close()
 	}
 	return nil
+}
+
+// stats are zero before the store is open.
+func (a *archives) stats() archive.Stats {
+	if store := a.store.Load(); store != nil {
+		return store.Stats()
+	}
+	return archive.Stats{}
 }
 
 // put notes that a torrent is shown, and returns its archives. load lists its files, and calls file for each.
@@ -133,7 +149,7 @@ func (s *archiveSet) file(index int, name string, path []string, files func() (a
 	defer s.mu.Unlock()
 	if s.files[index] == nil {
 		place := strconv.Itoa(index)
-		s.files[index] = &shownArchive{set: s, place: place, key: s.ih.String() + "/" + place, name: name, path: path, files: files}
+		s.files[index] = &shownArchive{set: s, place: place, key: archiveKey(s.ih, index), name: name, path: path, files: files}
 	}
 	return s.files[index]
 }
@@ -173,9 +189,6 @@ func (s *archiveSet) members(ctx context.Context, a *archive.Archive, place stri
 		m := &list[i]
 		shown[i] = tree.Member{
 			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link,
-		}
-		if m.ModTime.IsZero() {
-			shown[i].ModTime = time.Unix(0, 0)
 		}
 		if m.File != nil {
 			shown[i].Content = memberContent{m.File}
@@ -243,9 +256,13 @@ func (s *shownArchive) Shown() bool {
 		s.set.noteRefused(s.place, a.Refused())
 		return a.Shown()
 	}
-	reason := archive.WasRefused(s.set.of.dir, s.key)
+	dir := s.set.of.dir
+	reason := archive.WasRefused(dir, s.key)
 	s.set.noteRefused(s.place, reason)
-	if reason == nil && !archive.NeedsWhole(s.name) {
+	switch {
+	case reason != nil:
+		return false
+	case archive.ShownBefore(dir, s.key, s.name):
 		return true
 	}
 	a, err := s.open()

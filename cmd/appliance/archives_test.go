@@ -3,8 +3,11 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -69,7 +72,7 @@ func openShelf(t testing.TB, dir string, environ ...string) *shelf {
 // openArchives opens the archives of the library.
 func (s *shelf) openArchives(t testing.TB) {
 	t.Helper()
-	if err := s.archives.open(s.config, 2); err != nil {
+	if err := s.archives.open(s.config, s.library, 2); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -203,5 +206,26 @@ func TestArchiveSettings(t *testing.T) {
 			t.Errorf("%q: the archive in the archive is a folder: %t, want %t", test.environ, got, test.nested)
 		}
 		s.close(t)
+	}
+}
+
+// TestRemoveArchive: of a torrent that is removed, nothing that was learned of its archives stays on the disk.
+func TestRemoveArchive(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	defer s.close(t)
+	s.openArchives(t)
+	ih := s.add(t, "x.zip", complete.File{Content: zipped(t, "a=b")})
+	if _, err := s.tree.Walk(t.Context(), "films", "x.zip", "a"); err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(s.config.CacheDir, indexFolder, ih.String())
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
+	if err := s.library.Remove(ih); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(kept); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after the torrent was removed: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"shoal/admin"
+	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/torrents"
 )
@@ -51,7 +52,7 @@ func readers(export *nfsfs.Server) func() []admin.Reader {
 }
 
 // metrics returns what Prometheus is told: of the export, the library, this process and this build.
-func metrics(export *nfsfs.Server, stats func() torrents.Stats, log *slog.Logger) http.Handler {
+func metrics(export *nfsfs.Server, stats func() torrents.Stats, inside func() archive.Stats, log *slog.Logger) http.Handler {
 	b := thisBuild()
 	about := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "shoal_build_info", Help: "1, with the build of Shoal as labels.",
@@ -61,7 +62,8 @@ func metrics(export *nfsfs.Server, stats func() torrents.Stats, log *slog.Logger
 	// Not the default registry, to which any package may add what it likes.
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		export, newSwarmMetrics(stats), about, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		export, newSwarmMetrics(stats), newArchiveMetrics(inside), about,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"shoal/admin"
+	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/nfsfs/mount"
 	"shoal/nfsfs/nfs3"
@@ -71,12 +72,16 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 	stats := func() torrents.Stats {
 		return torrents.Stats{
 			Torrents: map[torrents.State]int{torrents.StateIdle: 3, torrents.StateFailed: 0}, Size: 1 << 40, Members: 2,
-			Activity: torrents.Activity{Peers: 7}, Received: 5000, Sent: 60, Cached: 800, CacheLimit: 900, OpenFiles: 4,
+			Activity: torrents.Activity{Peers: 7}, Received: 5000, Sent: 60, Cached: 800,
+			CacheUsed: 850, Lodged: map[string]int64{"spool": 40}, CacheLimit: 900, OpenFiles: 4,
 		}
+	}
+	inside := func() archive.Stats {
+		return archive.Stats{Inflated: 5, Delivered: 6, Open: 7, SegmentBytes: 8, Segments: 9, SpoolBytes: 10}
 	}
 	return export, admin.New(admin.Options{
 		Token: "token", BasePath: "/shoal", Logger: log,
-		Clients: clients(export), Readers: readers(export), Metrics: metrics(export, stats, log),
+		Clients: clients(export), Readers: readers(export), Metrics: metrics(export, stats, inside, log),
 	})
 }
 
@@ -142,7 +147,10 @@ func TestExportIsSeen(t *testing.T) {
 		"shoal_read_wait_seconds_count 0", "shoal_nfs_read_bytes_total 4", "shoal_nfs_clients 1", "shoal_readers 1",
 		`shoal_torrents{state="idle"} 3`, `shoal_torrents{state="failed"} 0`, "shoal_torrents_bytes 1.099511627776e+12",
 		"shoal_swarm_torrents 2", "shoal_swarm_peers 7", "shoal_swarm_received_bytes_total 5000", "shoal_swarm_sent_bytes_total 60",
-		"shoal_cache_bytes 800", "shoal_cache_limit_bytes 900", "shoal_cache_open_files 4",
+		"shoal_cache_bytes 800", "shoal_cache_used_bytes 850",
+		`shoal_cache_archive_bytes{folder="spool"} 40`, "shoal_cache_limit_bytes 900", "shoal_cache_open_files 4",
+		"shoal_archive_inflated_bytes_total 5", "shoal_archive_delivered_bytes_total 6", "shoal_archive_open_members 7",
+		"shoal_archive_memory_bytes 8", "shoal_archive_segments 9", "shoal_archive_spool_bytes 10",
 		"shoal_build_info{goversion=\"go", "go_goroutines ", "process_start_time_seconds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {

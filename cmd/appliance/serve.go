@@ -59,7 +59,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return explainOpen(cfg, err)
 	}
-	err = inside.open(cfg, processors)
+	err = inside.open(cfg, library, processors)
 	if err == nil {
 		err = serveLibrary(ctx, cfg, names, library, inside, log)
 	}
@@ -151,7 +151,7 @@ func serveLibrary(
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, Inside: inside,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, log), Logger: log,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,

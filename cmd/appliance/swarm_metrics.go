@@ -14,6 +14,7 @@ type swarmMetrics struct {
 	torrents, size, members        *prometheus.Desc
 	received, sent, peers          *prometheus.Desc
 	cached, cacheLimit, cacheFiles *prometheus.Desc
+	cacheUsed, lodged              *prometheus.Desc
 }
 
 func newSwarmMetrics(stats func() torrents.Stats) *swarmMetrics {
@@ -30,6 +31,8 @@ func newSwarmMetrics(stats func() torrents.Stats) *swarmMetrics {
 		peers:      describe("swarm_peers", "Connected peers; each counts for each of its torrents."),
 		cached:     describe("cache_bytes", "Data in the cache, counted in whole pieces."),
 		cacheLimit: describe("cache_limit_bytes", "What the cache may take on disk now."),
+		cacheUsed:  describe("cache_used_bytes", "What the cache takes on disk, or is about to."),
+		lodged:     describe("cache_archive_bytes", "What is kept of archives, within shoal_cache_used_bytes, by the folder of the cache.", "folder"),
 		cacheFiles: describe("cache_open_files", "Files of the cache that are open."),
 	}
 }
@@ -43,9 +46,12 @@ func (m *swarmMetrics) Collect(to chan<- prometheus.Metric) {
 	for state, n := range s.Torrents {
 		to <- prometheus.MustNewConstMetric(m.torrents, prometheus.GaugeValue, float64(n), string(state))
 	}
+	for folder, n := range s.Lodged {
+		to <- prometheus.MustNewConstMetric(m.lodged, prometheus.GaugeValue, float64(n), folder)
+	}
 	for desc, value := range map[*prometheus.Desc]float64{
 		m.size: float64(s.Size), m.members: float64(s.Members), m.peers: float64(s.Peers),
-		m.cached: float64(s.Cached), m.cacheLimit: float64(s.CacheLimit), m.cacheFiles: float64(s.OpenFiles),
+		m.cached: float64(s.Cached), m.cacheUsed: float64(s.CacheUsed), m.cacheLimit: float64(s.CacheLimit), m.cacheFiles: float64(s.OpenFiles),
 	} {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 	}

@@ -34,7 +34,7 @@ const (
 // TestFixtures reads every archive of the corpus, and compares all that is in it with what other programs find there. What Shoal refuses
 // is in the list refused, with the reason; where it is alone with its opinion, that is in the list alone.
 func TestFixtures(t *testing.T) {
-	debian.Install(t, "libarchive-tools", "unzip", "unar", "util-linux")
+	debian.Install(t, "libarchive-tools", "unzip", "unar", "bzip2", "xz-utils", "zstd", "util-linux")
 	r := &reading{lister: build(t), corpus: collect(t), work: t.TempDir(), met: make(map[string]bool), counts: make(map[string]int)}
 	turn := make(chan struct{}, 2)
 	var all sync.WaitGroup

@@ -46,10 +46,10 @@ var oracles = map[string][]oracle{
 	".tar": {{"bsdtar", bsdtar, true}, {"Go's archive/tar", goTar, true}},
 	".zip": {{"bsdtar", bsdtar, true}, {"Go's archive/zip", goZip, true}, {"unzip", unzip, true}},
 	".rar": {{"bsdtar", bsdtar, true}, {"unar", unar, false}},
-	".gz":  {{"bsdcat", bsdcat, false}},
-	".bz2": {{"bsdcat", bsdcat, false}},
-	".xz":  {{"bsdcat", bsdcat, false}},
-	".zst": {{"bsdcat", bsdcat, false}},
+	".gz":  {{"gzip", decompress("gzip"), false}},
+	".bz2": {{"bzip2", decompress("bzip2"), false}},
+	".xz":  {{"xz", decompress("xz"), false}},
+	".zst": {{"zstd", decompress("zstd"), false}},
 }
 
 // oraclesOf returns who can say what is in an archive of that name.
@@ -61,15 +61,15 @@ func oraclesOf(name string) []oracle {
 	return oracles[ext]
 }
 
-// bsdcat decompresses a file that is no archive. It knows no times.
-func bsdcat(ctx context.Context, name, _ string) ([]entry, error) {
-	out, err := exec.CommandContext(ctx, "bsdcat", name).Output()
-	if err != nil {
-		return nil, err
+// decompress has a program decompress a file that is no archive, and so has no times.
+func decompress(program string) func(ctx context.Context, name, _ string) ([]entry, error) {
+	return func(ctx context.Context, name, _ string) ([]entry, error) {
+		out, complaint := exec.CommandContext(ctx, program, "-dc", name).Output() // of what is behind the data some complain
+		digest, err := Digest(bytes.NewReader(out), int64(len(out)))
+		base := filepath.Base(name)
+		e := entry{name: strings.TrimSuffix(base, path.Ext(base)), size: int64(len(out)), digest: digest}
+		return []entry{e}, errors.Join(complaint, err)
 	}
-	digest, err := Digest(bytes.NewReader(out), int64(len(out)))
-	base := filepath.Base(name)
-	return []entry{{name: strings.TrimSuffix(base, path.Ext(base)), size: int64(len(out)), digest: digest}}, err
 }
 
 // bsdtar has bsdtar make a tar of an archive, which is read here.

@@ -34,7 +34,7 @@ type target struct {
 type task struct {
 	Target   target
 	Workload string
-	Name     string // of the file that is read, below Top
+	Name     string // path of the file that is read, below Top
 	File     string // its original
 	Size     int64
 	Entries  int
@@ -43,6 +43,7 @@ type task struct {
 	Round    int
 	Discard  bool
 	Course   course
+	Places   places
 }
 
 // outcome is what it did.
@@ -102,7 +103,13 @@ func mount(t task) (*session, error) {
 		return nil, err
 	}
 	s := &session{conn: c, task: t}
-	if s.file, err = s.lookup(root, t.Name); err == nil && t.Entries > 0 {
+	s.file = root
+	for name := range strings.SplitSeq(t.Name, "/") {
+		if s.file, err = s.lookup(s.file, name); err != nil {
+			break
+		}
+	}
+	if err == nil && t.Entries > 0 {
 		s.folder, err = s.lookup(root, folderName)
 	}
 	if err == nil {
@@ -174,7 +181,7 @@ func (m *measured) since(before, after clocks) {
 
 // workloadNamed finds a workload.
 func workloadNamed(name string) (workload, error) {
-	for _, w := range append(workloads(), probeWorkload, verifyWorkload, smallWorkload) {
+	for _, w := range append(workloads(), probeWorkload, verifyWorkload, smallWorkload, placesWorkload, namesWorkload) {
 		if w.name == name {
 			return w, nil
 		}

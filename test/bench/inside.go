@@ -93,6 +93,7 @@ var suites = []suite{
 	{"link", wantsSuite("link"), (*bench).runLink},
 	{"busy", wantsSuite("busy"), (*bench).runBusy},
 	{"random", wantsSuite("random"), (*bench).runRandom},
+	{"archive", wantsSuite("archive"), (*bench).runArchive},
 	{"many", wantsSuite("many"), (*bench).runMany},
 }
 

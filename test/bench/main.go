@@ -10,6 +10,8 @@
 //	link    the same through an emulated link of 100 Mbit/s, and seeks, beside Readers with fixed read-aheads
 //	busy    complete data while another torrent downloads
 //	random  how many pieces READs in random places fetch
+//	archive members of archives: a large one of a zip, beside archivemount, fuse-zip and plain decoding, and
+//	        how many pieces it takes to list and read in large archives
 //	many    a library of 10,000 torrents
 //
 //	go run ./test/bench                        # all: half an hour
@@ -112,7 +114,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&opts.Discard, "discard", false, "the client has large READs thrown away by the kernel")
 	dup := flags.Bool("copy", true, "the client copies what it reads, as real clients do")
 	flags.BoolVar(&opts.Judge, "judge", true, "exit with 1 if Shoal is not as fast as it has to be")
-	only := flags.String("only", "", "the suites (serve, stream, link, busy, random, many) and workloads to run, by parts of their names, with commas between")
+	only := flags.String("only", "", "the suites (serve, stream, link, busy, random, archive, many) and workloads to run, by parts of their names, with commas between")
 	flags.IntVar(&opts.Torrents, "torrents", 10_000, "torrents in a large library")
 	flags.DurationVar(&opts.Idle, "idle", 10*time.Second, "how long the CPU time of a large library is measured")
 	opts.LinkPieces = sizes{256 << 10, 1 << 20, 4 << 20}

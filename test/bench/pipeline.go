@@ -28,6 +28,8 @@ type measured struct {
 
 	ServerCPU, ClientCPU time.Duration
 	P50, P99             time.Duration // of a call
+
+	Refused int // READs that had to be sent again
 }
 
 // pipeline keeps a load in flight.

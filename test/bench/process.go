@@ -72,6 +72,19 @@ func (p *process) await(ready func() error) error {
 	}
 }
 
+// stop ends it in its own way, and waits for that.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(startTime):
+		return fmt.Errorf("%s does not stop for %v:\n%s", p.name, startTime, p.tail())
+	}
+}
+
 // end kills it, and waits until it is gone.
 func (p *process) end() {
 	_ = p.cmd.Process.Kill() // it may have ended

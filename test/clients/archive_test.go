@@ -5,6 +5,10 @@ package clients
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,4 +52,63 @@ func TestLibnfsArchive(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLibnfsWays lists and reads the same archives in each of the ways that a route may show them, which is changed meanwhile.
+func TestLibnfsWays(t *testing.T) {
+	netns.Require(t)
+	a := appliance.StartDefault(t, "SHOAL_ROUTES=music", "SHOAL_ARCHIVES=both")
+	inner := zipped(t, "deep.txt", "deep")
+	outer := zipped(t, "in.zip", string(inner))
+	a.AddComplete(t, "music", "lone.zip", complete.File{Content: outer})
+	a.AddComplete(t, "music", "album", complete.File{Path: "one.ZIP", Content: outer}, complete.File{Path: "cover.txt", Content: []byte("cover")})
+	const top = "nfs://127.0.0.1/music"
+	for _, test := range []struct {
+		way  string
+		want []string // the paths of all files and folders
+		read map[string]string
+	}{
+		{"both", []string{
+			"album", "album/cover.txt", "album/one.ZIP", "album/one.ZIP.contents", "album/one.ZIP.contents/in.zip", "album/one.ZIP.contents/in.zip.contents",
+			"album/one.ZIP.contents/in.zip.contents/deep.txt", "lone.zip", "lone.zip.contents", "lone.zip.contents/in.zip",
+			"lone.zip.contents/in.zip.contents", "lone.zip.contents/in.zip.contents/deep.txt",
+		}, map[string]string{
+			"album/one.ZIP": string(outer), "lone.zip": string(outer), "lone.zip.contents/in.zip": string(inner), "album/one.ZIP.contents/in.zip.contents/deep.txt": "deep",
+		}},
+		{"off", []string{"album", "album/cover.txt", "album/one.ZIP", "lone.zip"}, map[string]string{"album/one.ZIP": string(outer), "lone.zip": string(outer)}},
+		{"folder", []string{
+			"album", "album/cover.txt", "album/one.ZIP", "album/one.ZIP/in.zip", "album/one.ZIP/in.zip/deep.txt",
+			"lone.zip", "lone.zip/in.zip", "lone.zip/in.zip/deep.txt",
+		}, map[string]string{"lone.zip/in.zip/deep.txt": "deep"}},
+	} {
+		a.Call(t, http.MethodPatch, "/routes/music", map[string]string{"archives": test.way}, http.StatusOK, nil)
+		var got []string
+		for line := range strings.Lines(succeed(t, "nfs-ls", "-R", top)) {
+			if f := strings.Fields(line); len(f) > 5 {
+				got = append(got, f[len(f)-1])
+			}
+		}
+		slices.Sort(got)
+		compare(t, "nfs-ls -R, archives "+test.way, got, test.want)
+		for path, want := range test.read {
+			if got := succeed(t, "nfs-cat", top+"/"+path); got != want {
+				t.Errorf("archives %s: nfs-cat of %s gives %d bytes, and not the %d of the file", test.way, path, len(got), len(want))
+			}
+		}
+	}
+}
+
+// zipped returns a zip archive of one file.
+func zipped(t *testing.T, name, content string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create(name)
+	if err == nil {
+		_, err = io.WriteString(f, content)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

@@ -174,7 +174,10 @@ func onDisk(dir string) (sum int64) {
 }
 
 // watchDisk looks every 20 ms how much a folder takes until stop is called, which returns the most.
-func watchDisk(dir string) (stop func() int64) {
+func watchDisk(dir string) (stop func() int64) { return watch(func() int64 { return onDisk(dir) }) }
+
+// watch looks every 20 ms at a measure until stop is called, which returns the most.
+func watch(measure func() int64) (stop func() int64) {
 	done, most := make(chan struct{}), make(chan int64)
 	go func() {
 		var max64 int64
@@ -183,7 +186,7 @@ func watchDisk(dir string) (stop func() int64) {
 		for {
 			select {
 			case <-every.C:
-				max64 = max(max64, onDisk(dir))
+				max64 = max(max64, measure())
 			case <-done:
 				most <- max64
 				return

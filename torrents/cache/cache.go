@@ -14,13 +14,15 @@
 //
 // The least recently read pieces go first, or groups of them (lend.go): those of torrents that are not open, then those of open ones.
 // Never a piece that is being read or is pinned, nor one that somebody waits for, unless somebody else has
-// waited for longer and there is nothing else. Heads and tails of large files, which is all that scanners of
+// waited for longer and there is nothing else. What tenants keep (tenant.go) goes by its last use, too: before torrents that were
+// closed later, else before open ones once it has rested, and in any case before what somebody wants. Heads and tails of large files, which is all that scanners of
 // libraries read, stay as long as they take no more than a share of the limit.
 //
 // # Who waits for what
 //
 // Cache.evicting is held while the disk frees something, by a goroutine of the cache, or by who evicts, removes or closes a torrent; then
-// Cache.mu and Pieces.mu, in this order, for moments. Hold, Want and Release never wait.
+// Cache.mu and Pieces.mu, in this order, for moments. Hold, Want and Release never wait. Tenants are called with Cache.evicting held,
+// or nothing; a lock of theirs under which they call Add or Give is between that and Cache.mu.
 package cache
 
 import (
@@ -63,6 +65,7 @@ type Cache struct {
 	evictor sync.WaitGroup
 	// evicting is held while files are changed by evicting, and by closing a torrent, which waits for that.
 	evicting sync.Mutex
+	stuck    time.Time   // since when not enough can be evicted; zero if it can; guarded by evicting
 	noHoles  atomic.Bool // the file system cannot punch holes: torrents are evicted as a whole
 	blocked  atomic.Bool // somebody waits for room
 
@@ -84,6 +87,9 @@ type Cache struct {
 	pinned      map[Key]bool
 	waitNow     []request // pieces that wait for room, by their tickets
 	waitAhead   []request // likewise, first come first
+	tenants     []*Tenant
+	claims      []*claim         // of tenants that wait for room, first come first
+	strays      map[string]int64 // bytes of folders that are nobody's, by their names
 }
 
 // request is a piece that waits for room.
@@ -132,6 +138,7 @@ func Open(opts Options) (*Cache, error) {
 		closed:     make(map[Key]*closedTorrent),
 		tallies:    make(map[Key]*Tally),
 		pinned:     make(map[Key]bool),
+		strays:     make(map[string]int64),
 	}
 	for _, key := range opts.Pinned {
 		c.pinned[key] = true
@@ -174,6 +181,7 @@ func (c *Cache) scan() error {
 		size := allocated(info)
 		if info.IsDir() {
 			size = treeSize(filepath.Join(c.dir, e.Name()))
+			c.strays[e.Name()] = size
 		}
 		c.used += size
 		key, ok := parseName(e.Name())
@@ -271,6 +279,7 @@ func (c *Cache) Keep(known func(Key) bool) {
 
 // Remove frees what is there of a torrent, which must not be open.
 func (c *Cache) Remove(key Key) error {
+	tenantsErr := c.forgetTenants(key)
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
 	_, err := c.forget(key)
@@ -278,7 +287,7 @@ func (c *Cache) Remove(key Key) error {
 	defer c.mu.Unlock()
 	delete(c.pinned, key)
 	delete(c.tallies, key)
-	return err
+	return errors.Join(err, tenantsErr)
 }
 
 func (c *Cache) removeFiles(key Key) error {
@@ -421,11 +430,15 @@ func (c *Cache) admit() {
 
 // admitAll is admit for the evictor, which need not be woken to look: it does. It returns how many wait on.
 func (c *Cache) admitAll() (waiting int) {
+	c.admitClaims(false)
 	c.admitFrom(&c.waitNow, waitsNow)
 	if len(c.waitNow) == 0 {
+		c.admitClaims(true)
+	}
+	if len(c.waitNow)+len(c.claims) == 0 {
 		c.admitFrom(&c.waitAhead, waitsAhead)
 	}
-	waiting = len(c.waitNow) + len(c.waitAhead)
+	waiting = len(c.waitNow) + len(c.claims) + len(c.waitAhead)
 	c.blocked.Store(waiting > 0)
 	return waiting
 }

@@ -250,7 +250,12 @@ func fill(t testing.TB, p *Pieces, span Span) {
 func onDisk(dir string) (sum int64) {
 	entries, _ := os.ReadDir(dir) // what vanishes meanwhile takes nothing
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
+		info, err := e.Info()
+		switch {
+		case err != nil:
+		case e.IsDir():
+			sum += onDisk(filepath.Join(dir, e.Name()))
+		default:
 			sum += info.Sys().(*syscall.Stat_t).Blocks * 512
 		}
 	}
@@ -298,6 +303,9 @@ func checkAccount(t testing.TB, c *Cache) {
 			t.Errorf("%s: %d present and %d suspect pieces are counted as %d and %d", key, present, suspect, p.present, p.suspect)
 		}
 		p.mu.Unlock()
+	}
+	for _, tenant := range c.tenants {
+		used += tenant.used
 	}
 	if c.used != used {
 		t.Errorf("%d bytes are used, counted as %d", used, c.used)

@@ -108,6 +108,11 @@ func (c *Cache) evictClosed(enough int64, edges bool) (freed int64, errs error) 
 		if edges {
 			of = math.MaxInt64
 		}
+		if !edges {
+			if freed += c.freeTenants(enough-freed, c.closedSince(key), false); freed >= enough {
+				break
+			}
+		}
 		n, edgesFreed, err := c.evictFrom(key, enough-freed, of)
 		freed += n
 		excess -= edgesFreed
@@ -141,6 +146,16 @@ func (c *Cache) closedByAge(edges bool) (list []Key, excess int64) {
 	}
 	slices.SortFunc(list, func(a, b Key) int { return c.closed[a].lastUse.Compare(c.closed[b].lastUse) })
 	return list, excess
+}
+
+// closedSince returns when a torrent was last used; zero if it is not known, or not closed any more.
+func (c *Cache) closedSince(key Key) (at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.closed[key]; t != nil {
+		at = t.lastUse
+	}
+	return at
 }
 
 // evictFrom evicts pieces of one torrent that is not open, and of heads and tails no more than about ofEdges bytes. It needs

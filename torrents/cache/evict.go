@@ -117,6 +117,9 @@ func (c *Cache) needed() (n need, ok bool) {
 		ticket := r.pieces.slots[r.piece].ticket
 		r.pieces.mu.Unlock()
 		return need{least: lack, enough: lack + slack, worst: classWaiting, ticket: ticket}, true
+	case len(c.claims) > 0:
+		lack := c.used + c.claims[0].bytes - room
+		return need{least: lack, enough: lack + slack, worst: classEdge}, true
 	case len(c.waitAhead) > 0:
 		r := c.waitAhead[0]
 		lack := c.used + r.pieces.cost(r.piece) - room
@@ -131,19 +134,23 @@ func (c *Cache) evict() (int64, error) {
 	defer c.evicting.Unlock()
 	n, ok := c.needed()
 	if !ok {
+		c.stuck = time.Time{}
 		return 0, nil
 	}
+	freed, err := c.evictNeed(n)
+	return freed + c.unstick(n, n.least-freed), err
+}
+
+// evictNeed makes room, as far as that is possible without taking what tenants use. It needs c.evicting.
+func (c *Cache) evictNeed(n need) (int64, error) {
 	freed, errs := c.evictClosed(n.enough, false)
+	freed += c.freeTenants(n.enough-freed, time.Now().Add(-tenantRest), false)
 	if freed >= n.enough {
 		return freed, errs
 	}
 	n.enough -= freed
 	n.least -= freed
-	evictOpen := c.evictOpen
-	if c.noHoles.Load() {
-		evictOpen = c.evictWhole
-	}
-	more, err := evictOpen(n)
+	more, err := c.evictUsed(n)
 	freed += more
 	errs = errors.Join(errs, err)
 	if more >= n.least || n.worst == classFree {

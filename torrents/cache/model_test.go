@@ -103,6 +103,7 @@ func TestModel(t *testing.T) {
 	const largest = 72 << 10 // what the largest of the pieces takes, and an end
 	dir := t.TempDir()
 	c := openCache(t, dir, most)
+	l := lodge(t, c, 2)
 	var all []*shared
 	least := int64(0)
 	for i, g := range modelGeometries() {
@@ -129,7 +130,7 @@ func TestModel(t *testing.T) {
 		rounds = 2
 	}
 	for round := range rounds {
-		modelRound(t, c, all, least, most)
+		modelRound(t, c, l, all, least, most)
 		await(t, "the limit is kept", func() bool { used, limit := c.Use(); return used <= limit })
 		checkAccount(t, c)
 		if round%2 == 1 { // begin with what that has left
@@ -153,7 +154,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-func modelRound(t *testing.T, c *Cache, all []*shared, least, most int64) {
+func modelRound(t *testing.T, c *Cache, l *lodger, all []*shared, least, most int64) {
 	c.SetLimit(most)
 	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	defer cancel()
@@ -168,6 +169,22 @@ func modelRound(t *testing.T, c *Cache, all []*shared, least, most int64) {
 		})
 	}
 	over := make(chan struct{})
+	for range 2 {
+		others.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				err := l.add(ctx, keyOf(rand.IntN(len(all))), rand.IntN(4), int64(1+rand.IntN(4))<<14)
+				if err != nil && !errors.Is(err, ErrNoRoom) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
 	others.Go(func() {
 		for {
 			select {

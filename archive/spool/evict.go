@@ -1,0 +1,69 @@
+package spool
+
+import (
+	"strings"
+	"time"
+)
+
+// Free evicts members that were last used before a time, the one that was used least lately first, until n bytes on disk are free, and
+// returns how many are. One that is read or being decoded goes only if force says so: its file is removed once the decoder has ended, and
+// those who wait for it get ErrNoRoom. It waits for the disk.
+func (s *Spool) Free(n int64, before time.Time, force bool) int64 {
+	return s.evictAll(n, func(e *entry) bool { return e.usedAt.Before(before) && (force || e.isIdle()) })
+}
+
+// Evict evicts the members whose keys are below a folder, which has one or two elements: "a/b" is that of the key "a/b/c". It does so in
+// the way of Free.
+func (s *Spool) Evict(folder string, force bool) int64 {
+	prefix := prefixOf(folder)
+	return s.evictAll(maxSize, func(e *entry) bool { return strings.HasPrefix(e.hash, prefix) && (force || e.isIdle()) })
+}
+
+// Keep evicts the members whose keys begin with none of the elements, and are not in use.
+func (s *Spool) Keep(elements []string) int64 {
+	known := make(map[string]bool, len(elements))
+	for _, element := range elements {
+		known[prefixOf(element)] = true
+	}
+	return s.evictAll(maxSize, func(e *entry) bool { return !known[e.hash[:groupDigits]] && e.isIdle() })
+}
+
+// isIdle says whether nobody reads the member, and it is not being decoded. It needs mu.
+func (e *entry) isIdle() bool { return e.readers == 0 && e.decoding == nil }
+
+// evictAll evicts members that pass until n bytes on disk are free, and returns how many are, or will be soon.
+func (s *Spool) evictAll(n int64, pass func(*entry) bool) (freed int64) {
+	for freed < n {
+		s.mu.Lock()
+		victim := s.oldest(func(e *entry) bool { return e.reserved && !e.doomed && pass(e) })
+		if victim == nil {
+			s.mu.Unlock()
+			break
+		}
+		freed += victim.taken
+		if victim.decoding != nil {
+			victim.doomed = true
+			victim.decoding.cancel()
+			s.mu.Unlock()
+			continue
+		}
+		drop, _ := s.evict(victim)
+		s.mu.Unlock()
+		s.finishEvicting(drop, nil)
+	}
+	return freed
+}
+
+// trim evicts members beyond the limit, as it may have become lower since they were decoded.
+func (s *Spool) trim() {
+	limit := s.o.Limit()
+	s.mu.Lock()
+	over := s.used > limit
+	s.mu.Unlock()
+	for over {
+		s.evictAll(1, (*entry).isIdle)
+		s.mu.Lock()
+		over = s.used > limit && s.oldest(func(e *entry) bool { return e.reserved && e.isIdle() }) != nil
+		s.mu.Unlock()
+	}
+}
