@@ -116,7 +116,7 @@ func TestBombs(t *testing.T) {
 		{"4 GiB of dictionary", "x.rar", func() []byte { return archivetest.RARDictionary(15, 1<<20) }, nil, 1, ErrUnsupported, mib},
 		{"64 MiB of dictionary", "x.rar", func() []byte { return archivetest.RARDictionary(9, 1000) }, nil, 1, ErrFormat, 80 * mib},
 		{"8 EiB of RAR", "x.rar", func() []byte { return archivetest.RARDictionary(0, 1<<62) }, nil, 1, ErrLimit, mib},
-		{"a ratio of RAR", "x.rar", func() []byte { return archivetest.RARDictionary(0, 1<<30) }, nil, 1, ErrLimit, mib},
+		{"a ratio of RAR", "x.rar", func() []byte { return archivetest.RARDictionary(0, 1<<33) }, nil, 1, ErrLimit, mib},
 		{"2 TiB of window", "x.zip", func() []byte { return zipped(archivetest.ZipZstd, archivetest.ZstdWindow(31), 5) }, nil, 1, ErrUnsupported, 2 * mib},
 		{"4 GiB of xz dictionary", "x.zip", func() []byte { return zipped(archivetest.ZipXZ, archivetest.XZDictionary(40), 5) }, nil, 1, ErrUnsupported, 2 * mib},
 		{"itself", "x.zip", archivetest.SelfZip, nil, 1, ErrFormat, mib},

@@ -129,8 +129,7 @@ func (a *Archive) announced(ctx context.Context) (size int64, err error) {
 
 // check refuses what was made to exhaust those who decode it.
 func (a *Archive) check(size int64) error {
-	limits := &a.store.opts.Limits
-	if n := a.file.Size(); size > n*limits.Ratio || size > limits.MemberSize {
+	if n := a.file.Size(); a.store.opts.Limits.tooMany(size, n) {
 		return fmt.Errorf("%w: %d bytes or more come of %d", ErrLimit, size, n)
 	}
 	return nil

@@ -203,6 +203,7 @@ func TestCompressedRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t, t.TempDir())
+			s.opts.Limits.RatioFrom = 32 << 20
 			a := s.Archive("t/0", name, &memory{data: data}, nil)
 			if list, err := a.Members(t.Context()); !Refuses(err) || a.Refused() == nil || a.Shown() {
 				t.Errorf("%d members, %v", len(list), err)

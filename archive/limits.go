@@ -35,6 +35,7 @@ type Limits struct {
 	PathDepth  int   // names in a path: 32
 	MemberSize int64 // bytes: 1 TiB
 	Ratio      int64 // size in multiples of the compressed size: 1,100, and of DEFLATE data 1,032, as more can't be (RFC 1951)
+	RatioFrom  int64 // bytes from which on Ratio counts, but for DEFLATE: 4 GiB, as images of empty disks and long logs are honest
 
 	// Of a decoder.
 
@@ -60,6 +61,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.PathDepth, 32)
 	setDefault(&l.MemberSize, 1<<40)
 	setDefault(&l.Ratio, 1100)
+	setDefault(&l.RatioFrom, 4<<30)
 	setDefault(&l.Dictionary, stream.MaxDictionary)
 	setDefault(&l.Window, stream.MaxWindow)
 	return l
@@ -72,8 +74,13 @@ func setDefault[T cmp.Ordered](n *T, to T) {
 	}
 }
 
+// tooMany says whether so many bytes may not come of so few compressed ones, which are not DEFLATE data.
+func (l *Limits) tooMany(size, compressed int64) bool {
+	return size > l.MemberSize || size >= l.RatioFrom && size/l.Ratio >= compressed
+}
+
 func (l *Limits) zip() zip.Options {
-	return zip.Options{MaxEntries: l.Entries, MaxDirectory: l.HeaderBytes, MaxSize: l.MemberSize, MaxRatio: l.Ratio}
+	return zip.Options{MaxEntries: l.Entries, MaxDirectory: l.HeaderBytes, MaxSize: l.MemberSize, MaxRatio: l.Ratio, RatioFrom: l.RatioFrom}
 }
 
 func (l *Limits) tar() tar.Options {

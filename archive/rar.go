@@ -274,7 +274,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 	switch {
 	case m.Dictionary > limits.Dictionary:
 		return nil, fmt.Errorf("%w: %.80q needs %d bytes of memory", ErrUnsupported, m.Name, m.Dictionary)
-	case !m.Solid && m.Size/limits.Ratio > m.Packed: // what a solid one repeats of those before it takes nothing
+	case !m.Solid && limits.tooMany(m.Size, m.Packed): // what a solid one repeats of those before it takes nothing
 		return nil, fmt.Errorf("%w: %.80q claims %d bytes in %d", ErrLimit, m.Name, m.Size, m.Packed)
 	}
 	return &spooled{a.store, a.memberKey(ordinal), m.Size, a.level(), func(ctx context.Context) (io.ReadCloser, error) {

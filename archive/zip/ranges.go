@@ -45,14 +45,14 @@ func (a *Archive) check(o *Options) {
 
 // claim returns what is wrong with the numbers of an entry that is not encrypted.
 func (r *record) claim(o *Options) Problem {
-	ratio := o.MaxRatio
+	ratio, from := o.MaxRatio, o.RatioFrom
 	switch r.method {
 	case Store:
 		if r.size != r.compressed {
 			return BadRatio
 		}
 	case Deflate:
-		ratio = min(ratio, maxDeflateRatio)
+		ratio, from = min(ratio, maxDeflateRatio), 0
 	case BZIP2, LZMA, Zstd, XZ:
 	default:
 		return UnknownMethod
@@ -60,6 +60,7 @@ func (r *record) claim(o *Options) Problem {
 	switch {
 	case r.size > o.MaxSize:
 		return TooLarge
+	case r.size < from:
 	case r.size/ratio > r.compressed || r.size/ratio == r.compressed && r.size%ratio != 0:
 		return BadRatio
 	}

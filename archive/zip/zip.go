@@ -27,6 +27,7 @@ type Options struct {
 	MaxEntries   int   // in an archive, 200,000 unless told
 	MaxDirectory int64 // bytes of the central directory, 64 MiB unless told, and at most 1 GiB
 	MaxSize      int64 // bytes of an entry, 1 TiB unless told
+	RatioFrom    int64 // bytes of an entry from which on MaxRatio counts, but for deflate
 	MaxRatio     int64 // an entry's size in multiples of its compressed one, 1,100 unless told; of deflate at most 1,032
 }
 

@@ -3,14 +3,19 @@
 package clients
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 
 	"shoal/test/appliance"
 	"shoal/test/complete"
@@ -96,6 +101,92 @@ func TestLibnfsWays(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLibnfsCompressed lists and reads what all of an archive has to be decoded for: a folder once all is there, a file before.
+func TestLibnfsCompressed(t *testing.T) {
+	netns.Require(t)
+	a := appliance.StartDefault(t, "SHOAL_ROUTES=src")
+	content := strings.Repeat("all work and no play\n", 100_000)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	err := w.WriteHeader(&tar.Header{Name: "src/main.c", Mode: 0o755, Size: int64(len(content))})
+	if err == nil {
+		_, err = io.WriteString(w, content)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	files := []complete.File{
+		{Path: "a.tar.gz", Content: compressed(t, "gz", b.Bytes())},
+		{Path: "b.tar.xz", Content: compressed(t, "xz", b.Bytes())},
+		{Path: "c.TZST", Content: compressed(t, "zst", b.Bytes())},
+		{Path: "d.log.gz", Content: compressed(t, "gz", []byte(content))},
+		{Path: "e.log.xz", Content: compressed(t, "xz", []byte(content))},
+	}
+	a.AddComplete(t, "src", "there", files...)
+	dead := a.AddDead(t, "src", "away", files...)
+	const top = "nfs://127.0.0.1/src/"
+	for _, restart := range []bool{false, true} {
+		if restart {
+			a.Kill(t)
+			a.Restart(t)
+		}
+		for path, mode := range map[string]string{
+			"a.tar.gz/src/main.c": "-r-xr-xr-x", "b.tar.xz/src/main.c": "-r-xr-xr-x", "c.TZST/src/main.c": "-r-xr-xr-x",
+			"d.log.gz/d.log": "-r--r--r--", "e.log.xz/e.log": "-r--r--r--",
+		} {
+			if got := succeed(t, "nfs-ls", "-R", top+"there"); !strings.Contains(got, " "+path+"\n") || !strings.Contains(got, mode) {
+				t.Errorf("nfs-ls -R says, without %s:\n%s", path, got)
+			}
+			if got := succeed(t, "nfs-cat", top+"there/"+path); got != content {
+				t.Errorf("nfs-cat of %s: %d bytes, and not the %d of the member", path, len(got), len(content))
+			}
+		}
+		got := succeed(t, "nfs-ls", top+"away")
+		if strings.Count(got, "\n-r") != 3 && strings.Count("\n"+got, "\n-r") != 4 {
+			t.Errorf("nfs-ls of what is not there says:\n%s", got)
+		}
+	}
+	var list struct {
+		Archives []struct{ Path, State string }
+	}
+	a.Call(t, http.MethodGet, "/torrents/"+dead.Infohash+"/archives", nil, http.StatusOK, &list)
+	waiting := 0
+	for _, of := range list.Archives {
+		if of.State == "waiting" {
+			waiting++
+		}
+	}
+	if len(list.Archives) != 5 || waiting != 4 {
+		t.Errorf("the API says of the archives that are not there: %+v", list.Archives)
+	}
+}
+
+// compressed compresses data as a tool would.
+func compressed(t *testing.T, how string, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch how {
+	case "gz":
+		w = gzip.NewWriter(&b)
+	case "xz":
+		w, err = xz.NewWriter(&b)
+	default:
+		w, err = zstd.NewWriter(&b)
+	}
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // zipped returns a zip archive of one file.
