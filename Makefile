@@ -65,7 +65,7 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 	exit $$status
 
 .PHONY: bench
-bench: ## measure Shoal beside nfs-ganesha, anacrolix, libtorrent and btfs, now; wants root and a quiet machine
+bench: ## measure Shoal beside nfs-ganesha, anacrolix, libtorrent, btfs, archivemount and fuse-zip, now; wants root and a quiet machine
 	go run ./test/bench $(BENCHFLAGS)
 
 # Not a part of the tests: hours. It leaves more than half of the machine to others.

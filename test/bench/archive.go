@@ -39,10 +39,12 @@ const (
 
 // What Shoal promises of members that are DEFLATE data.
 const (
-	readCPULimit    = 8.0  // ms for a random READ of 64 KiB
-	readPieceLimit  = 2.0  // pieces of 1 MiB that are fetched for it
-	inflatedLimit   = 1.1  // bytes for one that is delivered, to a client whose READs overtake one another
-	sequentialLimit = 0.8  // of what plain decoding makes
+	readCPULimit   = 8.0 // ms for a random READ of 64 KiB
+	readPieceLimit = 2.0 // pieces of 1 MiB that are fetched for it
+	inflatedLimit  = 1.1 // bytes for one that is delivered, to a client whose READs overtake one another
+	// sequentialLimit is of what plain decoding makes of the same CPU time: by the clock, it depends on who else wants the CPUs, of
+	// which plain decoding needs one, and Shoal takes all.
+	sequentialLimit = 0.8
 	indexLimit      = 0.3  // percent of the member
 	memoryBase      = 64.0 // MiB, and one for each member that is open
 )
@@ -67,17 +69,17 @@ func (b *bench) runArchive() error {
 	}
 	say(b.out, "\nA member of %d MiB in a zip, and %d small ones: %.1f MiB of DEFLATE data, made in %.1f s.",
 		a.size>>20, smallCount, float64(a.length)/(1<<20), time.Since(begin).Seconds())
-	var index string
+	var home string
 	for round := range b.SwarmRounds {
 		err := b.quietly(round, func() (err error) {
-			index, err = a.round(round)
+			home, err = a.round(round)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if err := a.cold(index); err != nil {
+	if err := a.cold(home); err != nil {
 		return err
 	}
 	a.mounted()
@@ -140,9 +142,9 @@ func (a *archiveBench) task(w workload, p places) task {
 	return task{Workload: w.name, Name: zipName + "/" + memberName, File: a.member(), Size: a.size, Places: p}
 }
 
-// round measures a zip that is complete, once. It returns a folder with what was learned of it.
-func (a *archiveBench) round(round int) (index string, err error) {
-	home, err := os.MkdirTemp(a.Dir, "zip-")
+// round measures a zip that is complete, once. It returns the home of the appliance that did it.
+func (a *archiveBench) round(round int) (home string, err error) {
+	home, err = os.MkdirTemp(a.Dir, "zip-")
 	if err != nil {
 		return "", err
 	}
@@ -164,20 +166,19 @@ func (a *archiveBench) round(round int) (index string, err error) {
 	if _, err := upload(torrent); err != nil {
 		return "", err
 	}
-	if err := a.passes(&server{p, shoalTarget(p)}, round, plain); err != nil {
+	if err := a.passes(&server{p, shoalTarget(p)}, round, plain, plainCPU); err != nil {
 		return "", err
 	}
 	if err := p.stop(); err != nil {
 		return "", err
 	}
-	index = filepath.Join(home, "cache", "index")
-	points, err := bytesBelow(index, ".points")
+	points, err := bytesBelow(filepath.Join(home, "cache", "index"), ".points")
 	a.all.add("index %", shoalName, 100*float64(points)/float64(a.size+smallCount*(a.size/64)))
-	return index, err
+	return home, err
 }
 
 // passes are what is read of a complete zip.
-func (a *archiveBench) passes(s *server, round int, plain float64) error {
+func (a *archiveBench) passes(s *server, round int, plain, plainCPU float64) error {
 	empty, err := residentMiB(s.pid)
 	if err != nil {
 		return err
@@ -205,13 +206,14 @@ func (a *archiveBench) passes(s *server, round int, plain float64) error {
 		if err != nil {
 			return err
 		}
-		a.all.add(pass.what, shoalName, throughput(m))
-		a.all.add(pass.what+" ratio", shoalName, throughput(m)/plain)
 		cost := m.ServerCPU.Seconds() / (float64(m.Bytes) / 1e9)
+		a.all.add(pass.what, shoalName, throughput(m))
+		a.all.add(pass.what+" ratio", shoalName, plainCPU/cost)
+		a.all.add(pass.what+" rate", shoalName, throughput(m)/plain)
 		a.all.add(pass.what+" CPU", shoalName, cost)
 		a.all.add(pass.what+" inflated", shoalName, ratio)
-		say(a.out, "round %d  %-10s %7.1f MB/s, %.2f × plain decoding; CPU %.2f s/GB; %.3f bytes inflated for one",
-			round+1, pass.what, throughput(m), throughput(m)/plain, cost, ratio)
+		say(a.out, "round %d  %-10s %7.1f MB/s, %.2f × plain decoding; CPU %.2f s/GB, that of %.2f; %.3f bytes inflated for one",
+			round+1, pass.what, throughput(m), throughput(m)/plain, cost, plainCPU, ratio)
 	}
 	m, ratio, err := run("random", anyPlaces(a.size, archiveReads, archiveRead, uint64(round)))
 	if err != nil {
@@ -263,7 +265,7 @@ func (a *archiveBench) memory(s *server, round int, empty float64) error {
 
 // cold counts the pieces that are fetched for random READs of what was indexed before, with so few of them from an empty cache that they
 // hardly meet each other's pieces.
-func (a *archiveBench) cold(index string) error {
+func (a *archiveBench) cold(old string) error {
 	seeds, err := libtorrent.Start(libtorrent.LargeBuffers, seederPort, loopback)
 	if err != nil {
 		return err
@@ -283,7 +285,7 @@ func (a *archiveBench) cold(index string) error {
 	}
 	var opened float64
 	for i := range batches {
-		first, rest, err := a.coldBatch(seeds, src, index, anyPlaces(a.size, batch, archiveRead, uint64(i)+2000))
+		first, rest, err := a.coldBatch(seeds, src, old, anyPlaces(a.size, batch, archiveRead, uint64(i)+2000))
 		if err != nil {
 			return err
 		}
@@ -296,23 +298,22 @@ func (a *archiveBench) cold(index string) error {
 }
 
 // coldBatch reads in places from an empty cache, and returns how many pieces the seeder sent for a READ at the beginning, and for the rest.
-func (a *archiveBench) coldBatch(seeds *libtorrent.Seeder, src *source, index string, p places) (first, rest float64, err error) {
+func (a *archiveBench) coldBatch(seeds *libtorrent.Seeder, src *source, old string, p places) (first, rest float64, err error) {
 	home, remove, err := a.home()
 	if err != nil {
 		return 0, 0, err
 	}
 	defer remove()
-	if err := os.CopyFS(filepath.Join(home, "cache", "index"), os.DirFS(index)); err != nil {
-		return 0, 0, err
+	for _, folder := range []string{"data", "cache/index"} { // all but the pieces: nothing is kept of torrents that are not known
+		if err := os.CopyFS(filepath.Join(home, folder), os.DirFS(filepath.Join(old, folder))); err != nil {
+			return 0, 0, err
+		}
 	}
 	shoal, err := runShoal(a.setup, home, "SHOAL_BT_PEERS="+seederAddr)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer shoal.end()
-	if _, err := upload(src.content); err != nil {
-		return 0, 0, err
-	}
 	var sent [3]float64
 	for i, p := range []places{{}, {Offsets: []int64{0}, Length: 4096, InFlight: 1}, p} {
 		if i > 0 {
@@ -342,8 +343,8 @@ func (a *archiveBench) report() {
 			what, of(what+" inflated"), inflatedLimit)
 	}
 	for _, what := range []string{"first pass", "sequential"} {
-		a.verdict(of(what+" ratio") >= sequentialLimit, "archive: %s is %s × plain decoding, has to be ≥ %.1f",
-			what, spread(a.all.of(what+" ratio", shoalName), "%.2f"), sequentialLimit)
+		a.verdict(of(what+" ratio") >= sequentialLimit, "archive: %s is %s × plain decoding by its CPU, has to be ≥ %.1f; by the clock %.2f ×",
+			what, spread(a.all.of(what+" ratio", shoalName), "%.2f"), sequentialLimit, of(what+" rate"))
 	}
 	a.verdict(of("index %") <= indexLimit, "archive: the index takes %.3f %% of the members, has to be ≤ %.1f", of("index %"), indexLimit)
 	limit := memoryBase + of("open")

@@ -16,8 +16,8 @@ const (
 	fuseZipName      = "fuse-zip"
 	archivemountName = "archivemount"
 
-	// mountedTime is how long a peer is measured with each kind of read, at most.
-	mountedTime = 10 * time.Second
+	// mountedTimes is how many times as long as a measurement a peer is measured with each kind of read, at most.
+	mountedTimes = 5
 )
 
 // mounted measures file systems on FUSE that show the same zip, each on a mount of its own. They are so slow, or take so much, that once
@@ -100,7 +100,7 @@ func (a *archiveBench) readPlaces(p *process, path string, o original, at places
 	defer f.Close()
 	opening := time.Since(opened)
 	b := make([]byte, at.Length)
-	for end := time.Now().Add(mountedTime); len(times) < len(at.Offsets) && (len(times) == 0 || time.Now().Before(end)); {
+	for end := time.Now().Add(mountedTimes * a.Time); len(times) < len(at.Offsets) && (len(times) == 0 || time.Now().Before(end)); {
 		off := at.Offsets[len(times)]
 		begin := time.Now()
 		n, err := f.ReadAt(b, off)
