@@ -186,7 +186,7 @@ func TestAskAgain(t *testing.T) {
 // TestCompressedRefused has files that are damaged, lie, or were made to exhaust who decodes them.
 func TestCompressedRefused(t *testing.T) {
 	whole := compress(t, "gz", tarOf(t, []string{"x"}, map[string][]byte{"x": text(1, 300_000)}))
-	zeros := make([]byte, 64<<20)
+	zeros := make([]byte, 8<<20)
 	for name, data := range map[string][]byte{
 		"cut.tar.gz":     whole[:len(whole)/2],
 		"text.tar.gz":    compress(t, "gz", text(1, 5000)),
@@ -203,7 +203,7 @@ func TestCompressedRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t, t.TempDir())
-			s.opts.Limits.RatioFrom = 32 << 20
+			s.opts.Limits.RatioFrom = 4 << 20
 			a := s.Archive("t/0", name, &memory{data: data}, nil)
 			if list, err := a.Members(t.Context()); !Refuses(err) || a.Refused() == nil || a.Shown() {
 				t.Errorf("%d members, %v", len(list), err)

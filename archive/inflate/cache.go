@@ -9,14 +9,6 @@ import (
 // DefaultCacheLimit is a good limit of a Cache, in bytes.
 const DefaultCacheLimit = 64 << 20
 
-// chunkLength is the unit of the memory for decoded data, in bytes.
-const chunkLength = 64 << 10
-
-type chunk [chunkLength]byte
-
-// chunkPool has chunks with any content.
-var chunkPool = sync.Pool{New: func() any { return new(chunk) }}
-
 // Cache keeps decoded segments of all Readers, those used last, within a limit. What is being decoded or copied, and the windows of
 // checkpoints, count as well; there must be room for them, so where they are more than the limit, no segments are kept.
 type Cache struct {
@@ -94,8 +86,8 @@ func (c *Cache) leave(s *segment) {
 		return
 	}
 	c.used -= s.memory()
-	for _, chunk := range s.chunks {
-		chunkPool.Put(chunk)
+	for _, c := range s.chunks {
+		chunks.put(c)
 	}
 	s.chunks = nil
 }
@@ -179,7 +171,7 @@ func (s *segment) release() {
 func (s *segment) space() []byte {
 	if s.length == s.memory() {
 		s.cache.charge(chunkLength)
-		s.chunks = append(s.chunks, chunkPool.Get().(*chunk))
+		s.chunks = append(s.chunks, chunks.get())
 	}
 	return s.chunks[len(s.chunks)-1][s.length%chunkLength:]
 }
@@ -214,8 +206,8 @@ func (s *segment) trim() {
 		return
 	}
 	s.cache.charge(-int64(len(s.chunks)-whole) * chunkLength)
-	for _, chunk := range s.chunks[whole:] {
-		chunkPool.Put(chunk)
+	for _, c := range s.chunks[whole:] {
+		chunks.put(c)
 	}
 	s.chunks = s.chunks[:whole]
 }

@@ -29,3 +29,30 @@ func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
 		t.Errorf("with none in use %d bytes are taken", used)
 	}
 }
+
+// TestChunks has more memory free than is kept warm: it is found again, and holds what is written to it.
+func TestChunks(t *testing.T) {
+	var f freeChunks
+	var used []*chunk
+	for i := range 3 * maxWarm {
+		c := f.get()
+		c[0], c[chunkLength-1] = byte(i), byte(i)
+		used = append(used, c)
+	}
+	for i, c := range used {
+		if c[0] != byte(i) || c[chunkLength-1] != byte(i) {
+			t.Fatalf("chunk %d is shared", i)
+		}
+		f.put(c)
+	}
+	if len(f.warm) != maxWarm || len(f.cold) != 2*maxWarm {
+		t.Errorf("%d chunks are warm, and %d cold", len(f.warm), len(f.cold))
+	}
+	seen := make(map[*chunk]bool)
+	for range 3 * maxWarm {
+		seen[f.get()] = true
+	}
+	if len(seen) != 3*maxWarm || len(f.warm)+len(f.cold) != 0 {
+		t.Errorf("%d chunks came again, %d are left", len(seen), len(f.warm)+len(f.cold))
+	}
+}

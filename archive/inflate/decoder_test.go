@@ -149,7 +149,7 @@ func resume(t *testing.T, r *Reader, plain []byte, points []point) {
 }
 
 func TestEveryCheckpointOfGeneratedData(t *testing.T) {
-	seeds := uint64(300)
+	seeds := uint64(60)
 	if testing.Short() {
 		seeds = 15
 	}

@@ -288,8 +288,8 @@ func (f *frontier) pack(ctx context.Context, from point, end int64) []byte {
 	if length <= 0 || length > chunkLength {
 		return pack(from.raw)
 	}
-	buffer := chunkPool.Get().(*chunk)
-	defer chunkPool.Put(buffer)
+	buffer := chunks.get()
+	defer chunks.put(buffer)
 	d := f.decoder
 	d.feed.turn.giveBack()
 	n, _ := f.reader.source.ReadAt(ctx, buffer[:length], begin) // what is missing makes the window larger, nothing else

@@ -14,7 +14,6 @@ const (
 	noEnd       = "damaged on purpose: it has no end of central directory record, without which there is no telling what is in it"
 	contradicts = "damaged on purpose: its directory and the member's own header contradict each other"
 	otherCount  = "damaged on purpose: its directory has not as many entries as its end says"
-	bomb        = "over 1,100 bytes come of each: the limit of what any archive may decode to"
 )
 
 // refused are the fixtures that Shoal does not show, or of which it refuses to read members.
