@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +37,11 @@ var aliases = map[string]string{".zipx": ".zip", ".jar": ".zip", ".xps": ".zip",
 func collect(t *testing.T) *corpus {
 	t.Helper()
 	c := &corpus{root: t.TempDir(), skipped: make(map[string]int)}
-	std := filepath.Join(runtime.GOROOT(), "src", "archive") //nolint:staticcheck // tests run where they were built
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	std := filepath.Join(strings.TrimSpace(string(root)), "src", "archive")
 	c.add(t, "go-zip", filepath.Join(std, "zip", "testdata"))
 	c.add(t, "go-tar", filepath.Join(std, "tar", "testdata"))
 	libarchive := debian.Source(t, "libarchive")
