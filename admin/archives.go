@@ -36,7 +36,7 @@ type Archive struct {
 	Path    string       `json:"path"` // from the torrent's top down; empty for a torrent that is a single file
 	Size    int64        `json:"size"` // in bytes
 	State   ArchiveState `json:"state"`
-	Reason  string       `json:"reason"`  // why it is refused
+	Reason  string       `json:"reason"`  // why it is refused, or not all of it is listed
 	Members *int         `json:"members"` // files, folders and links inside; nil while unknown
 }
 

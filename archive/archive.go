@@ -28,12 +28,13 @@ type Archive struct {
 	list    flight[[]Member]
 	counted bool // among Store.nested, whose mutex guards it
 
-	mu     sync.Mutex
-	looked bool  // whether what is kept was looked at for a reason
-	reason error // which that was
+	mu      sync.Mutex
+	looked  bool   // whether what is kept was looked at for a reason
+	reason  error  // which that was
+	partial string // why what is listed is not all; empty if it is
 }
 
-// Member is a file, folder or link in an archive. The list of these is the same each time.
+// Member is a file, folder or link in an archive. Its place in the list is the same each time, also if the list was Partial before.
 type Member struct {
 	Parent  int // place in the list of the folder it is in, which comes before it; -1 at the top
 	Name    string
@@ -42,6 +43,7 @@ type Member struct {
 	Dir     bool
 	Run     bool   // a program
 	Link    string // what a symbolic link says, which is inside the archive; empty if it is none
+	Hidden  bool   // it cannot be shown, and has its place in the list all the same
 
 	File    File     // nil for folders and links
 	Archive *Archive // of a file that may be shown as a folder itself; else nil
@@ -85,7 +87,7 @@ func (a *Archive) Shown() bool {
 	if a.Refused() != nil {
 		return false
 	}
-	return !a.NeedsWhole() || holds(a.file, 0, a.file.Size()) || a.store.hasIndex(a.key+askedSuffix)
+	return !a.NeedsWhole() || a.mayFetchAll()
 }
 
 // Ask forgets why the archive was refused, and has it shown though all of it has to be fetched for that.
@@ -173,6 +175,25 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 	return a.list.do(ctx, a.store, a.read)
 }
 
+// Partial returns why what Members lists is not all that is inside, or nothing if it is, or nothing is listed. What is listed later, after a
+// restart, begins with the same.
+func (a *Archive) Partial() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.partial
+}
+
+func (a *Archive) setPartial(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.partial = why
+}
+
+// mayFetchAll says whether the archive may be read from end to end to list it: all of it is there, or somebody asked.
+func (a *Archive) mayFetchAll() bool {
+	return holds(a.file, 0, a.file.Size()) || a.store.hasIndex(a.key+askedSuffix)
+}
+
 // read lists what is inside, and keeps why not if that will come again.
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 	list, err = guarded(ctx, a.readKept)
@@ -186,10 +207,12 @@ func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 // readKept lists what is inside, from what is kept of it or from the archive.
 func (a *Archive) readKept(ctx context.Context) (list []Member, err error) {
 	if saved := a.store.readIndex(a.key + listSuffix); saved != nil {
-		if list, err := a.members(ctx, saved); err == nil {
+		list, err := a.members(ctx, saved)
+		if err == nil && (a.Partial() == "" || !a.mayFetchAll()) {
 			return list, nil
 		}
 		a.store.removeIndex(a.key + listSuffix)
+		a.setPartial("")
 	}
 	saved, err := a.index(ctx)
 	if err != nil {

@@ -176,7 +176,10 @@ func walk(t testing.TB, a *Archive, above string, do func(path string, m Member)
 		if m.Parent >= 0 {
 			paths[i] = paths[m.Parent] + "/" + m.Name
 		}
-		if m.Archive != nil {
+		switch {
+		case m.Hidden:
+			continue
+		case m.Archive != nil:
 			walk(t, m.Archive, paths[i]+"/", do)
 			continue
 		}
@@ -429,3 +432,58 @@ func TestWholeTar(t *testing.T) {
 type patchyFile struct{ *memory }
 
 func (patchyFile) Ready(int64, int) bool { return false }
+
+// TestPartial has a tar archive of which only the first headers may be fetched. All are listed after a restart, once all of it is there or
+// somebody asks, and the first ones are the same.
+func TestPartial(t *testing.T) {
+	content := make(map[string][]byte)
+	var names []string
+	for i := range 8 {
+		name := fmt.Sprintf("%d/data", i)
+		names, content[name] = append(names, name), text(uint64(i), 200_000)
+	}
+	data := tarOf(t, names, content)
+	for _, ask := range []bool{false, true} {
+		dir := t.TempDir()
+		file := &away{memory: memory{data: data}}
+		var first []Member
+		for run := range 3 {
+			s := newStore(t, dir)
+			s.opts.Limits.FetchBytes = 200_000
+			a := s.Archive("t/0", "x.tar", file, nil)
+			list, err := a.Members(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case run == 0:
+				first = list
+				if len(list) == 0 || len(list) >= 16 || a.Partial() == "" {
+					t.Errorf("%d members, and the reason %q", len(list), a.Partial())
+				}
+			case run == 1 && len(list) != len(first):
+				t.Errorf("after a restart there are %d members, not %d", len(list), len(first))
+			case run == 2 && (len(list) != 16 || a.Partial() != ""):
+				t.Errorf("there are %d members, and the reason %q", len(list), a.Partial())
+			}
+			for i := range first {
+				if list[i].Name != first[i].Name || list[i].Parent != first[i].Parent || list[i].Size != first[i].Size {
+					t.Errorf("member %d is another one", i)
+				}
+			}
+			if run == 1 && ask {
+				a.Ask()
+			} else if run == 1 {
+				file.here.Store(true)
+			}
+		}
+	}
+}
+
+// away is a memory that can be read, and says that it is not there.
+type away struct {
+	memory
+	here atomic.Bool
+}
+
+func (a *away) Holds(int64, int64) bool { return a.here.Load() }

@@ -101,9 +101,17 @@ func (a *Archive) readRARLinks(ctx context.Context, list *rar.Archive) error {
 	return nil
 }
 
+// savedRAR is what is kept of a RAR archive.
+type savedRAR struct {
+	List    rar.Archive // without Truncated, an interface
+	Partial string      // what that said
+}
+
 func encodeRAR(list *rar.Archive) ([]byte, error) {
-	saved := *list
-	saved.Truncated = nil // an interface, which only a reader of logs would miss
+	saved := savedRAR{List: *list}
+	if list.Truncated != nil {
+		saved.List.Truncated, saved.Partial = nil, list.Truncated.Error()
+	}
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(&saved); err != nil {
 		return nil, fmt.Errorf("keep the list of a RAR archive: %w", err)
@@ -113,10 +121,12 @@ func encodeRAR(list *rar.Archive) ([]byte, error) {
 
 // rarMembers makes the list of members of what was kept of a RAR archive.
 func (a *Archive) rarMembers(saved []byte) ([]Member, error) {
-	var list rar.Archive
-	if err := gob.NewDecoder(bytes.NewReader(saved)).Decode(&list); err != nil {
+	var kept savedRAR
+	if err := gob.NewDecoder(bytes.NewReader(saved)).Decode(&kept); err != nil {
 		return nil, fmt.Errorf("the list of a RAR archive: %w", err)
 	}
+	list := kept.List
+	a.setPartial(kept.Partial)
 	tree, err := names.Build(len(list.Members), func(i int) names.Entry { return rarName(&list, i) }, a.store.opts.Names)
 	if err != nil {
 		return nil, err

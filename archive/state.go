@@ -29,7 +29,13 @@ func (a *Archive) Status() Status {
 		return Status{State: StateRefused, Reason: err, Members: -1}
 	}
 	if list, known := a.list.get(); known {
-		return Status{State: StateListed, Members: len(list)}
+		shown := 0
+		for i := range list {
+			if !list[i].Hidden {
+				shown++
+			}
+		}
+		return Status{State: StateListed, Members: shown}
 	}
 	if a.store.hasIndex(a.key + listSuffix) {
 		return Status{State: StateListed, Members: -1}

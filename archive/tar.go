@@ -18,7 +18,7 @@ func (a *Archive) indexTar(ctx context.Context) ([]byte, error) {
 	if _, err := readerAt(ctx, a.file).ReadAt(first[:], 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the first header: %w", err)
 	}
-	if holds(a.file, 0, a.file.Size()) {
+	if a.mayFetchAll() {
 		opts.Fetch = -1
 	}
 	x, err := tar.Walk(ctx, readerAt(ctx, a.file), a.file.Size(), opts)
@@ -38,6 +38,12 @@ func (a *Archive) tarMembers(data File, saved []byte) ([]Member, error) {
 	x, err := tar.ParseIndex(saved, data.Size())
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case x.Truncated:
+		a.setPartial("its headers are all over it, and only the first ones were fetched")
+	case x.Damage != "":
+		a.setPartial("it is damaged: " + x.Damage)
 	}
 	tree, err := names.Build(len(x.Members), func(i int) names.Entry {
 		m := &x.Members[i]

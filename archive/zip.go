@@ -122,29 +122,6 @@ func (a *Archive) zipMembers(saved []byte) ([]Member, error) {
 	}), nil
 }
 
-// listTree makes the list of members of a tree. fill fills in what the archive says of an entry, and says whether it is shown.
-func (a *Archive) listTree(tree *names.Tree, fill func(m *Member, node, entry int) bool) []Member {
-	list := make([]Member, 0, tree.Len()-1)
-	places := make([]int32, tree.Len()) // of nodes in the list
-	places[0] = -1
-	nested := 0
-	for node := 1; node < tree.Len(); node++ {
-		n := tree.Node(node)
-		m := Member{Parent: int(places[n.Parent]), Name: n.Name, Dir: n.Kind == names.Dir}
-		if n.Entry != names.NoEntry && !fill(&m, node, int(n.Entry)) {
-			continue
-		}
-		if m.File != nil && nested < a.store.opts.Limits.Nested {
-			if m.Archive = a.nest(int(n.Entry), m.Name, m.File); m.Archive != nil {
-				nested++
-			}
-		}
-		places[node] = int32(len(list))
-		list = append(list, m)
-	}
-	return list
-}
-
 // zipStreams are the methods that can only be decoded from the start.
 var zipStreams = map[zip.Method]stream.Method{
 	zip.BZIP2: stream.Bzip2,

@@ -40,6 +40,7 @@ type Member struct {
 	Dir     bool
 	Run     bool   // a program
 	Link    string // what a link says; empty if it is none
+	Hidden  bool   // it is nowhere, and has a place only
 
 	Content Content // of a file
 	Archive Archive // of a file that can be shown as a folder itself; else nil
@@ -191,6 +192,9 @@ func (a *archive) newMembers(list []Member) (*members, error) {
 			return nil, fmt.Errorf("member %d: %w", i, err)
 		}
 		above := in.folders[int32(m.Parent)]
+		if m.Hidden {
+			continue
+		}
 		if m.Parent >= i || above == nil {
 			return nil, fmt.Errorf("member %d is in no folder that comes before it", i)
 		}

@@ -90,6 +90,7 @@ func boxes(open chan struct{}) (outer, inner, lone *box) {
 		{Parent: -1, Name: "docs", Dir: true},
 		zip,
 		member(1, "a.txt", "letters"),
+		{Parent: 1, Name: "secret", Link: "../../etc/passwd", Hidden: true},
 		{Parent: -1, Name: "latest", Link: "docs/a.txt", ModTime: epoch},
 	}}
 	lone = &box{open: open, list: []Member{member(-1, "only.bin", "only")}}

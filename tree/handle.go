@@ -226,7 +226,7 @@ func (a *archive) at(place int) (Node, error) {
 	switch i := place / 2; {
 	case in == nil:
 		return Node{}, &unreadError{a}
-	case i >= len(in.list):
+	case i >= len(in.list) || in.list[i].Hidden:
 		return Node{}, fmt.Errorf("archive %s has no member %d: %w", a.place, i, ErrStale)
 	case place%2 == 1:
 		return in.nested[int32(i)].node()

@@ -176,7 +176,7 @@ func (b *builder) folders(i int, e Entry) int32 {
 				return b.drop(i, Crowded)
 			}
 			b.folder++
-			node = b.add(at, NoEntry, Dir)
+			node = b.add(at, i, NoEntry, Dir)
 		}
 		parent = node
 	}
@@ -197,7 +197,7 @@ func (b *builder) file(i int, e Entry, parent int32) {
 	if _, ok := b.taken[at]; ok {
 		at.name = b.unique(at)
 	}
-	b.tree.places[i] = b.add(at, int32(i), e.Kind)
+	b.tree.places[i] = b.add(at, i, int32(i), e.Kind)
 }
 
 // unique returns the first free one of "name (1)", "name (2)"…, the number before the extension.
@@ -217,9 +217,9 @@ func (b *builder) unique(at place) string {
 	}
 }
 
-func (b *builder) add(at place, entry int32, kind Kind) int32 {
+func (b *builder) add(at place, first int, entry int32, kind Kind) int32 {
 	node := int32(len(b.tree.nodes))
-	b.tree.nodes = append(b.tree.nodes, Node{Name: at.name, Parent: at.parent, Entry: entry, Kind: kind})
+	b.tree.nodes = append(b.tree.nodes, Node{Name: at.name, Parent: at.parent, Entry: entry, First: int32(first), Kind: kind})
 	b.taken[at] = node
 	return node
 }

@@ -265,3 +265,21 @@ func FuzzBuild(f *testing.F) {
 		}
 	})
 }
+
+// TestFirst: every node tells by which entry it came.
+func TestFirst(t *testing.T) {
+	entries := []Entry{{Name: "a/b/c"}, {Name: "a/d/"}, {Name: "x"}, {Name: "a/b/e"}, {Name: "../x"}, {Name: "a/", Kind: Dir}, {Name: "f/g"}}
+	tree, err := Build(len(entries), func(i int) Entry { return entries[i] }, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int32{"a": 0, "a/b": 0, "a/b/c": 0, "a/d": 1, "x": 2, "a/b/e": 3, "f": 6, "f/g": 6}
+	for node := 1; node < tree.Len(); node++ {
+		if first, ok := want[tree.Path(node)]; !ok || tree.Node(node).First != first {
+			t.Errorf("%q came by entry %d, want %d", tree.Path(node), tree.Node(node).First, first)
+		}
+	}
+	if tree.Len() != len(want)+1 {
+		t.Errorf("there are %d nodes, want %d", tree.Len()-1, len(want))
+	}
+}

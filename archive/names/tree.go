@@ -14,6 +14,7 @@ type Node struct {
 	Name   string
 	Parent int32 // its folder; that of the root is the root
 	Entry  int32 // ordinal in the archive, or NoEntry
+	First  int32 // ordinal of the first entry that it is on the path of; of the root 0
 	Kind   Kind  // never Special
 }
 

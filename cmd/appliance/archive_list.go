@@ -152,6 +152,8 @@ func (a *archives) describe(l listedArchive) admin.Archive {
 		d.State = admin.ArchiveReading
 	case status.Reason != nil:
 		d.Reason = status.Reason.Error()
+	case status.State == archive.StateListed:
+		d.Reason = l.archive.Partial()
 	}
 	if status.Members >= 0 {
 		d.Members = &status.Members

@@ -188,7 +188,7 @@ func (s *archiveSet) members(ctx context.Context, a *archive.Archive, place stri
 	for i := range list {
 		m := &list[i]
 		shown[i] = tree.Member{
-			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link,
+			Parent: m.Parent, Name: m.Name, Size: m.Size, ModTime: m.ModTime, Dir: m.Dir, Run: m.Run, Link: m.Link, Hidden: m.Hidden,
 		}
 		if m.File != nil {
 			shown[i].Content = memberContent{m.File}

@@ -96,6 +96,7 @@ func list(ctx context.Context, name, work string, content bool) (l *Listing, err
 		}
 	}
 	l = &Listing{}
+	paths := make([]string, len(members))
 	for i := range members {
 		m := &members[i]
 		out := Member{Path: m.Name, Dir: m.Dir, Link: m.Link, Run: m.Run, Size: m.Size, ModTime: m.ModTime}
@@ -103,7 +104,10 @@ func list(ctx context.Context, name, work string, content bool) (l *Listing, err
 			return nil, fmt.Errorf("member %d of %q is in member %d", i, filepath.Base(name), m.Parent)
 		}
 		if m.Parent >= 0 {
-			out.Path = l.Members[m.Parent].Path + "/" + m.Name
+			out.Path = paths[m.Parent] + "/" + m.Name
+		}
+		if paths[i] = out.Path; m.Hidden {
+			continue
 		}
 		if m.File != nil && content {
 			if err := read(ctx, m.File, &out); err != nil {
