@@ -272,30 +272,48 @@ func (f *frontier) publish(ctx context.Context) {
 	s.release()
 
 	if from.raw != nil {
-		from.packed, from.raw = f.pack(ctx, from, end), nil
+		f.pack(ctx, first, from, end)
 	}
 	f.traced = 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.points[first] = from
 	r.charge()
 }
 
-// pack makes the window of a checkpoint small, behind which all was decoded up to end.
-func (f *frontier) pack(ctx context.Context, from point, end int64) []byte {
-	begin := from.in / 8
-	length := f.traced - begin
-	if length <= 0 || length > chunkLength {
-		return pack(from.raw)
+// pack has the window of a checkpoint made small, behind which all was decoded up to end: meanwhile, unless that is still being done for an
+// earlier one.
+func (f *frontier) pack(ctx context.Context, number int, from point, end int64) {
+	r, length := f.reader, f.traced-from.in/8
+	select {
+	case r.packing <- struct{}{}:
+		r.running.Go(func() { //nolint:contextcheck // the pass may end, and the window is of use
+			defer func() { <-r.packing }()
+			t := turn{pool: r.pool}
+			defer t.giveBack()
+			r.pack(r.ctx, &t, number, from, length, end)
+		})
+	default:
+		r.pack(ctx, f.decoder.feed.turn, number, from, length, end)
 	}
-	buffer := chunks.get()
-	defer chunks.put(buffer)
-	d := f.decoder
-	d.feed.turn.giveBack()
-	n, _ := f.reader.source.ReadAt(ctx, buffer[:length], begin) // what is missing makes the window larger, nothing else
-	window, ok := sparse(from.raw, buffer[:n], uint8(from.in%8), int(min(windowLength, end-from.out)))
-	if !ok {
-		window = from.raw
+}
+
+// pack makes the window of the checkpoint of a number small. What goes on behind that begins with length compressed bytes.
+func (r *Reader) pack(ctx context.Context, t *turn, number int, from point, length, end int64) {
+	window := from.raw
+	if length > 0 && length <= chunkLength {
+		buffer := chunks.get()
+		defer chunks.put(buffer)
+		t.giveBack()
+		n, _ := r.source.ReadAt(ctx, buffer[:length], from.in/8) // what is missing makes the window larger, nothing else
+		if t.take(ctx) != nil {
+			return // it stays as it is
+		}
+		if small, ok := sparse(window, buffer[:n], uint8(from.in%8), int(min(windowLength, end-from.out))); ok {
+			window = small
+		}
 	}
-	return pack(window)
+	packed := pack(window)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.points[number].packed, r.points[number].raw = packed, nil
 }

@@ -28,6 +28,8 @@ type Reader struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup // all goroutines of the Reader
 
+	packing chan struct{} // has room for one: who makes a window small beside the first pass
+
 	mu       sync.Mutex
 	isClosed bool
 	points   []point // the first is the beginning
@@ -60,6 +62,7 @@ func Open(o Options) (*Reader, error) {
 		spacing: spacing(size), flights: make(map[int64]*flight), waiting: make(map[*wait]struct{}), idle: idleLimit,
 		points: []point{{isHeader: o.Format == Gzip}},
 	}
+	r.packing = make(chan struct{}, 1)
 	r.longest = longest(r.spacing)
 	if err := r.load(o.Index); err != nil {
 		r.points = r.points[:1]
