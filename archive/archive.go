@@ -170,6 +170,9 @@ func (a *Archive) Members(ctx context.Context) ([]Member, error) {
 		return nil, err
 	}
 	if err := a.store.countNested(a); err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.looked, a.reason = true, err
 		return nil, err
 	}
 	return a.list.do(ctx, a.store, a.read)

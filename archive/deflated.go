@@ -128,12 +128,12 @@ func (d *deflated) begin() (*inflate.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.reader = r
-		_, d.progress = r.Index()
 		if !d.store.opened(d) {
-			d.reader = nil
+			_ = r.Close() // nobody has used it
 			return nil, ErrClosed
 		}
+		d.reader = r
+		_, d.progress = r.Index()
 	}
 	d.uses++
 	return d.reader, nil
@@ -146,24 +146,25 @@ func (d *deflated) end() {
 	d.last = time.Now()
 }
 
-// rest saves what was learned, and lets go of the decoder if nobody has used it since. It says whether it has.
-func (d *deflated) rest(since time.Time) bool {
+// rest saves what was learned, and lets go of the decoder if nobody has used it since a time, or in any case: reads end then.
+func (d *deflated) rest(since time.Time, inAnyCase bool) {
 	d.mu.Lock()
 	r := d.reader
-	idle := d.uses == 0 && d.last.Before(since)
+	idle := inAnyCase || d.uses == 0 && d.last.Before(since)
 	if idle {
 		d.reader = nil
+		d.store.rested(d)
 	}
 	known, gone := d.progress, d.gone
 	d.mu.Unlock()
 	if r == nil {
-		return true
+		return
 	}
 	if idle {
-		_ = r.Close() // of what it decodes nobody waits for anything
+		_ = r.Close() // it has no error
 	}
 	if gone {
-		return idle
+		return
 	}
 	if index, progress := r.Index(); progress >= known+saveStep || progress > known && (idle || progress >= 1) {
 		d.store.writeIndex(d.key, index)
@@ -171,7 +172,6 @@ func (d *deflated) rest(since time.Time) bool {
 		d.progress = progress
 		d.mu.Unlock()
 	}
-	return idle
 }
 
 // forget keeps what is learned from being saved.
@@ -179,12 +179,6 @@ func (d *deflated) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gone = true
-}
-
-func (d *deflated) isOpen() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.reader != nil
 }
 
 // saveStep is by how much more has to be known of the data for what is known to be saved while it is read.

@@ -64,7 +64,7 @@ func (k kind) needsWhole(c codec) bool {
 func kindOf(name string) (kind, codec) {
 	lower := strings.ToLower(name)
 	for _, s := range suffixes {
-		if strings.HasSuffix(lower, s.suffix) && len(lower) > len(s.suffix) {
+		if stem, ok := strings.CutSuffix(lower, s.suffix); ok && isName(stem) {
 			return s.kind, s.codec
 		}
 	}
@@ -73,12 +73,15 @@ func kindOf(name string) (kind, codec) {
 		return noArchive, noCodec
 	case path.Ext(lower) == ".rar":
 		return rarKind, noCodec
-	case path.Ext(lower) == ".001":
+	case path.Ext(lower) == ".001" && isName(strings.TrimSuffix(lower, ".001")):
 		return splitKind, noCodec
 	default:
 		return noArchive, noCodec
 	}
 }
+
+// isName says whether what is left of a name without its suffix is one.
+func isName(stem string) bool { return strings.Trim(stem, ".") != "" }
 
 // NeedsWhole says whether a file with the name may be an archive of which all has to be read to list it.
 func NeedsWhole(name string) bool {

@@ -193,13 +193,15 @@ func (f *flight[T]) begin(ctx context.Context, s *Store, find func(ctx context.C
 		if a.leaving != nil {
 			a.leaving.Stop()
 		}
-		a.value, a.err = value, err
 		switch {
-		case err == nil && !f.done:
+		case err == nil && f.done: // by one that was given up, and ended well: all have the same
+			value = f.value
+		case err == nil:
 			f.value, f.done = value, true
 		case Refuses(err):
 			f.refused = err
 		}
+		a.value, a.err = value, err
 		close(a.ended)
 	})
 	if !runs {

@@ -42,10 +42,14 @@ func (a *Archive) checkNested(ctx context.Context) error {
 	}
 	f := a.file
 	if l, ok := f.(*lazy); ok {
-		var err error
-		if f, err = l.file(ctx); err != nil {
+		clock := workClockOf(ctx)
+		clock.pause() // that may have been begun by others, with their clock
+		found, err := l.file(ctx)
+		clock.goOn()
+		if err != nil {
 			return err
 		}
+		f = found
 	}
 	switch f.(type) {
 	case *deflated, *spooled:

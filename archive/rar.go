@@ -93,7 +93,7 @@ func (a *Archive) readRARLinks(ctx context.Context, list *rar.Archive) error {
 			return err
 		}
 		b := make([]byte, m.Size)
-		if n, err := x.ReadAt(ctx, b, 0); n < len(b) {
+		if n, err := readerAt(ctx, x).ReadAt(b, 0); n < len(b) {
 			return fmt.Errorf("read the symbolic link %.80q: %w", m.Name, err)
 		}
 		m.Link = string(b)
@@ -302,7 +302,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 		}
 		open := func() (io.ReadCloser, error) { return limits.stream().OpenRAR(volumes, ordinal, m.Size) }
 		if list.Format == 4 && m.Unpack != 15 && m.Unpack != 20 && m.Unpack != 26 { // it may have PPMd
-			return a.store.ppmd.reader(ctx, open), nil
+			return a.store.ppmd[a.level()].reader(ctx, open), nil
 		}
 		return open()
 	}}, nil

@@ -50,7 +50,7 @@ func (a *Archive) indexSplit(ctx context.Context) ([]byte, error) {
 // isRAR says whether a file begins with the signature of RAR.
 func isRAR(ctx context.Context, f File) (bool, error) {
 	head := make([]byte, 4)
-	if n, err := f.ReadAt(ctx, head, 0); n < len(head) && !errors.Is(err, io.EOF) {
+	if n, err := readerAt(ctx, f).ReadAt(head, 0); n < len(head) && !errors.Is(err, io.EOF) {
 		return false, err
 	}
 	return string(head) == "Rar!", nil

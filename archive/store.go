@@ -45,8 +45,8 @@ type Store struct {
 	pools    [MaxDepth]*inflate.Pool // by how deep what is decoded is in archives: one waits for those above
 	spool    *spool.Spool
 	indexes  *indexes
-	ppmd     *turn         // of RAR members that may take hundreds of MiB each
-	heavy    chan struct{} // who decodes a whole file to find out what is in it
+	ppmd     [MaxDepth]*turn // by how deep they are in archives, of RAR members that may take hundreds of MiB each
+	heavy    chan struct{}   // who decodes a whole file to find out what is in it
 
 	ctx    context.Context //nolint:containedctx // ends with Close
 	cancel context.CancelFunc
@@ -91,10 +91,13 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), spool: sp,
-		indexes: known, ppmd: newTurn(), heavy: make(chan struct{}, o.Workers),
+		indexes: known, heavy: make(chan struct{}, o.Workers),
 		open: make(map[*deflated]struct{}), nested: make(map[string]int),
 	}
 	s.pools[0] = inflate.NewPool(o.Workers, decodes)
+	for i := range s.ppmd {
+		s.ppmd[i] = newTurn()
+	}
 	for i := range s.pools[1:] {
 		s.pools[i+1] = s.pools[i].Inner()
 	}
@@ -109,11 +112,12 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
+	err := s.spool.Close() // its decoders may read from those of members
 	s.tasks.Wait()
 	for _, d := range s.opens() {
-		d.rest(time.Now().Add(time.Hour))
+		d.rest(time.Time{}, true)
 	}
-	return s.spool.Close()
+	return err
 }
 
 // run runs something on a goroutine that Close waits for. It is false after Close.
@@ -134,6 +138,13 @@ func (s *Store) opened(d *deflated) bool {
 		s.open[d] = struct{}{}
 	}
 	return !s.closed
+}
+
+// rested notes that a decoder is there no longer. Like opened, it is called with deflated.mu held.
+func (s *Store) rested(d *deflated) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, d)
 }
 
 func (s *Store) opens() []*deflated {
@@ -157,14 +168,7 @@ func (s *Store) rest() {
 		case <-every.C:
 		}
 		for _, d := range s.opens() {
-			if !d.rest(time.Now().Add(-restTime)) {
-				continue
-			}
-			s.mu.Lock()
-			if !d.isOpen() {
-				delete(s.open, d)
-			}
-			s.mu.Unlock()
+			d.rest(time.Now().Add(-restTime), false)
 		}
 	}
 }
@@ -215,4 +219,4 @@ func (s *Store) removeIndex(key string) {
 
 func (s *Store) readIndex(key string) []byte { return s.indexes.read(key) }
 
-func (s *Store) writeIndex(key string, body []byte) { s.indexes.write(s.ctx, key, body) }
+func (s *Store) writeIndex(key string, body []byte) { s.indexes.write(context.Background(), key, body) } //nolint:contextcheck // it waits a second at most, also at the end

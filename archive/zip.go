@@ -31,11 +31,12 @@ func (a *Archive) indexZip(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	z := &zipArchive{list, make(map[int32]string)}
-	for i := 0; i < list.Len() && len(z.links) < a.store.opts.Limits.Links; i++ {
+	for i, tried := 0, 0; i < list.Len() && tried < a.store.opts.Limits.Links; i++ {
 		e := list.Entry(i)
 		if e.Kind != names.Symlink || e.Size <= 0 || e.Size > maxLink {
 			continue
 		}
+		tried++
 		f, err := a.openZip(ctx, z, i)
 		if err != nil && !Refuses(err) {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -25,7 +26,7 @@ import (
 type sample struct {
 	dir      string // holds the folder name
 	name     string
-	files    map[string][]byte // by path below the folder
+	files    map[string][]byte // as Shoal shows them, by path below the folder
 	metainfo []byte
 }
 
@@ -36,11 +37,13 @@ func makeSample(dir string) (*sample, error) {
 		"music/Short one.raw":     noise(2, 300_000),
 		"data/2026/numbers.csv":   []byte("n,square\n" + squares(2000)),
 	}}
-	var err error
-	if s.files["data/archive.zip"], err = zipped("inside.txt", squares(500)); err != nil {
+	archive, err := zipped("inside.txt", squares(500))
+	if err != nil {
 		return nil, err
 	}
-	for path, content := range s.files {
+	seeded := maps.Clone(s.files)
+	seeded["data/archive.zip"], s.files["data/archive.zip/inside.txt"] = archive, []byte(squares(500))
+	for path, content := range seeded {
 		full := filepath.Join(dir, s.name, path)
 		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 			return nil, err
@@ -83,7 +86,8 @@ func zipped(name, content string) ([]byte, error) {
 	if err == nil {
 		_, err = w.Write([]byte(content))
 	}
-	return b.Bytes(), errors.Join(err, z.Close())
+	err = errors.Join(err, z.Close())
+	return b.Bytes(), err
 }
 
 // seederClient is a BitTorrent client that has the sample.
