@@ -62,7 +62,7 @@ func (s *Store) archive(key, name string, f File, beside Folder, depth int) *Arc
 	}
 	a := &Archive{store: s, key: key, name: name, kind: k, codec: c, file: f, beside: beside, depth: depth}
 	if c == gzipCodec {
-		a.gzip = &deflated{store: s, key: key + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize, level: a.level()}
+		a.gzip = &deflated{store: s, key: key + "/gzip" + pointsSuffix, source: f, format: inflate.Gzip, size: inflate.UnknownSize, level: a.level()}
 	}
 	if k.needsWhole(c) {
 		a.list.linger = wholeLinger
@@ -194,17 +194,34 @@ func (a *Archive) setPartial(why string) {
 
 // mayFetchAll says whether the archive may be read from end to end to list it: all of it is there, or somebody asked.
 func (a *Archive) mayFetchAll() bool {
-	return holds(a.file, 0, a.file.Size()) || a.store.hasIndex(a.key+askedSuffix)
+	if a.store.hasIndex(a.key + askedSuffix) {
+		return true
+	}
+	for n := 0; ; n++ {
+		f, err := a.volume(n)
+		if err != nil {
+			return n > 0
+		}
+		if !holds(f, 0, f.Size()) {
+			return false
+		}
+	}
 }
 
 // read lists what is inside, and keeps why not if that will come again.
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 	list, err = guarded(ctx, a.readKept)
+	if err == nil {
+		err = a.store.countMembers(a, len(list))
+	}
 	if err != nil && Refuses(err) {
 		a.store.log.Debug("an archive is refused", "archive", a.key, "err", err) // who knows where it is tells people
 		a.store.writeIndex(a.key+refusedSuffix, []byte(err.Error()))
 	}
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // readKept lists what is inside, from what is kept of it or from the archive.

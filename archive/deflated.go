@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -47,7 +46,7 @@ func (d *deflated) measure(ctx context.Context) (int64, error) {
 	}
 	defer d.end()
 	var none [1]byte
-	if _, err := r.ReadAt(ctx, none[:], math.MaxInt64-1); !errors.Is(err, io.EOF) {
+	if _, err := r.ReadAt(ctx, none[:], math.MaxInt64-1); err != io.EOF { //nolint:errorlint // a source may wrap one that is not the end
 		return 0, err
 	}
 	size, known := r.Size()

@@ -18,6 +18,8 @@ var (
 	ErrUnsupported = errors.New("archive is not supported")
 	// ErrLimit is wrapped by errors of archives that have more of something than they may.
 	ErrLimit = errors.New("archive is over a limit")
+	// ErrCrowded is wrapped by errors of archives whose list has no place in memory beside those that are known. It is not remembered.
+	ErrCrowded = errors.New("too many files in archives are known already")
 	// ErrClosed is what reads get after Close.
 	ErrClosed = errors.New("archives are closed")
 )

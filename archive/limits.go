@@ -28,6 +28,10 @@ type Limits struct {
 	Nested      int           // archives in an archive that are shown as folders, and those of a torrent that are listed: 1,000
 	NestedSize  int64         // bytes of a compressed archive in another one, which may all have to be decoded to list it: 1 GiB
 
+	// Of all archives.
+
+	Known int // members whose lists are in memory, some 500 bytes each: 1,000,000
+
 	// Of a member.
 
 	NameBytes  int   // 255
@@ -56,6 +60,7 @@ func (l Limits) withDefaults() Limits {
 	l.Depth = min(l.Depth, MaxDepth)
 	setDefault(&l.Nested, 1000)
 	setDefault(&l.NestedSize, 1<<30)
+	setDefault(&l.Known, 1_000_000)
 	setDefault(&l.NameBytes, 255)
 	setDefault(&l.PathBytes, 1024)
 	setDefault(&l.PathDepth, 32)

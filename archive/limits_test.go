@@ -119,8 +119,32 @@ func TestLimits(t *testing.T) {
 		if err := s.Forget("t"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := second[1].Archive.Members(t.Context()); err != nil {
+		again, err := s.Archive("t/1", "x.zip", &memory{data: makeZip(t, entries...)}, nil).Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := again[1].Archive.Members(t.Context()); err != nil {
 			t.Errorf("once the torrent was forgotten: %v", err)
+		}
+	})
+	t.Run("known", func(t *testing.T) {
+		s := newStoreOf(t, Limits{Known: 3})
+		z := makeZip(t, zipEntry{name: "a"}, zipEntry{name: "b"})
+		first, second := s.Archive("t/0", "x.zip", &memory{data: z}, nil), s.Archive("u/0", "x.zip", &memory{data: z}, nil)
+		if _, err := first.Members(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.Members(t.Context()); !errors.Is(err, ErrCrowded) || Refuses(err) || !second.Shown() {
+			t.Errorf("the second: %v", err)
+		}
+		if _, err := first.Members(t.Context()); err != nil {
+			t.Errorf("the first again: %v", err)
+		}
+		if err := s.Forget("t"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.Members(t.Context()); err != nil {
+			t.Errorf("once the first was forgotten: %v", err)
 		}
 	})
 	t.Run("compressed and nested", func(t *testing.T) {

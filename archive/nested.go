@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"fmt"
-	"strings"
 )
 
 // nest returns a member as an archive, if it may be one.
@@ -20,7 +19,7 @@ func (s *Store) countNested(a *Archive) error {
 	if a.depth == 1 {
 		return nil
 	}
-	torrent, _, _ := strings.Cut(a.key, "/")
+	torrent := folderOf(a.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.counted {
@@ -31,6 +30,22 @@ func (s *Store) countNested(a *Archive) error {
 	}
 	s.nested[torrent]++
 	a.counted = true
+	return nil
+}
+
+// countMembers counts those of an archive that is about to be known. The error is ErrCrowded.
+func (s *Store) countMembers(a *Archive, members int) error {
+	torrent := folderOf(a.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := 0
+	for _, n := range s.members {
+		all += n
+	}
+	if limit := s.opts.Limits.Known; all+members > limit {
+		return fmt.Errorf("%w: %d, and %d more are above the limit of %d", ErrCrowded, all, members, limit)
+	}
+	s.members[torrent] += members
 	return nil
 }
 

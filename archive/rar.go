@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -57,9 +58,18 @@ func (a *Archive) volume(n int) (File, error) {
 	return nil, fmt.Errorf("volume %d of %q: %w", n+1, a.name, fs.ErrNotExist)
 }
 
+// rarLimits are those of listing, which need not fetch little if all volumes are there.
+func (a *Archive) rarLimits() rar.Limits {
+	l := a.store.opts.Limits.rar()
+	if a.mayFetchAll() {
+		l.BlockBytes, l.Reads = math.MaxInt64, math.MaxInt
+	}
+	return l
+}
+
 // indexRAR lists a RAR archive.
 func (a *Archive) indexRAR(ctx context.Context) ([]byte, error) {
-	list, err := rar.Read(rarVolumes{ctx, a}, a.store.opts.Limits.rar())
+	list, err := rar.Read(rarVolumes{ctx, a}, a.rarLimits())
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +322,7 @@ func (s *rarSet) unpack(list *rar.Archive, ordinal int) (File, error) {
 func (s *rarSet) relist(ctx context.Context) error {
 	a, old := s.archive, s.list.Load()
 	list, err := s.whole.do(ctx, a.store, func(ctx context.Context) (*rar.Archive, error) {
-		list, err := rar.ReadAll(rarVolumes{ctx, a}, a.store.opts.Limits.rar())
+		list, err := rar.ReadAll(rarVolumes{ctx, a}, a.rarLimits())
 		if err != nil {
 			return nil, err
 		}
@@ -328,6 +338,9 @@ func (s *rarSet) relist(ctx context.Context) error {
 		return err
 	}
 	if saved, err := encodeRAR(list); err == nil {
+		if a.kind == splitKind {
+			saved = append([]byte{cutVolumes}, saved...)
+		}
 		a.store.writeIndex(a.key+listSuffix, saved)
 	}
 	s.list.Store(list)

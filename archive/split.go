@@ -66,6 +66,8 @@ func (a *Archive) splitMembers(saved []byte) ([]Member, error) {
 		return nil, errKept
 	case saved[0] == cutVolumes:
 		return a.rarMembers(saved[1:])
+	case saved[0] != cutFile:
+		return nil, errKept
 	}
 	count, n := binary.Uvarint(saved[1:])
 	if n <= 0 || count > maxParts {

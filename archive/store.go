@@ -52,10 +52,11 @@ type Store struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	mu     sync.Mutex
-	open   map[*deflated]struct{} // those that have a decoder
-	nested map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
-	closed bool
+	mu      sync.Mutex
+	open    map[*deflated]struct{} // those that have a decoder
+	nested  map[string]int         // archives in archives that were listed, by the first name of their keys: a torrent's
+	members map[string]int         // which are known, by torrent
+	closed  bool
 
 	delivered atomic.Int64 // bytes that reads of deflated returned
 }
@@ -92,7 +93,7 @@ func New(o Options) (*Store, error) {
 	s := &Store{
 		opts: o, log: o.Logger, segments: inflate.NewCache(o.Segments), spool: sp,
 		indexes: known, heavy: make(chan struct{}, o.Workers),
-		open: make(map[*deflated]struct{}), nested: make(map[string]int),
+		open: make(map[*deflated]struct{}), nested: make(map[string]int), members: make(map[string]int),
 	}
 	s.pools[0] = inflate.NewPool(o.Workers, decodes)
 	for i := range s.ppmd {
@@ -177,6 +178,7 @@ func (s *Store) rest() {
 func (s *Store) Forget(folder string) error {
 	s.mu.Lock()
 	delete(s.nested, folder)
+	delete(s.members, folder)
 	s.mu.Unlock()
 	for _, d := range s.opens() {
 		if folderOf(d.key) == folder {

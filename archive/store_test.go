@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/archive/rar/rartest"
 	"shoal/archive/spool"
 )
 
@@ -90,7 +91,7 @@ func TestSlowPeers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStoreOf(t, Limits{})
 			f := &slow{memory: &memory{data: data}, wait: 40 * time.Second}
-			a := s.Archive("t/0", name, f, folder{"x.bin.002": &memory{data: []byte("world")}})
+			a := s.Archive("t/0", name, f, volumeFolder{"x.bin.002": &memory{data: []byte("world")}})
 			list, err := a.Members(t.Context())
 			if err != nil || a.Refused() != nil {
 				t.Errorf("%s: %v, and %v is remembered", name, err, a.Refused())
@@ -213,17 +214,80 @@ func (f *slow) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 
 func (f *slow) Ready(int64, int) bool { return false }
 
-// folder is a Folder.
-type folder map[string]File
-
-func (f folder) File(name string) (File, bool) {
-	file, ok := f[name]
-	return file, ok
-}
-
 // fullRoom has room only for who waits for it.
 type fullRoom struct{}
 
 func (fullRoom) Take(ctx context.Context, _ int64) error { return ctx.Err() }
 func (fullRoom) Add(int64)                               {}
 func (fullRoom) Give(int64)                              {}
+
+// TestManyRARMembers: a RAR archive that is there is listed to its end, however many headers that takes.
+func TestManyRARMembers(t *testing.T) {
+	var files []rartest.File
+	for i := range 2100 {
+		files = append(files, rartest.Bytes(fmt.Sprint(i), string(text(uint64(i), 70_000))))
+	}
+	v, err := rartest.Write(rartest.Options{Format: 4}, files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(v[0], 0, v[0].Size()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, here := range []bool{false, true} {
+		file := &away{memory: memory{data: b}}
+		file.here.Store(here)
+		a := newStore(t, t.TempDir()).Archive("t/0", "x.rar", file, nil)
+		if list, err := a.Members(t.Context()); err != nil || (len(list) == len(files)) != here || (a.Partial() == "") != here {
+			t.Errorf("here %v: %d members of %d, because %q; %v", here, len(list), len(files), a.Partial(), err)
+		}
+	}
+}
+
+// TestRelistCut: what is kept of volumes called .001 is kept as such when their headers are all read.
+func TestRelistCut(t *testing.T) {
+	film := text(1, 3<<20)
+	volumes, err := rartest.Write(rartest.Options{Format: 5, VolumeSize: 20_000}, rartest.Bytes("film.mkv", string(film)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := make(volumeFolder)
+	for i, v := range volumes {
+		b, err := io.ReadAll(io.NewSectionReader(v, 0, v.Size()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside[fmt.Sprintf("x.%03d", i+1)] = &memory{data: b}
+	}
+	dir := t.TempDir()
+	for run := range 2 {
+		s := newStore(t, dir)
+		list, err := s.Archive("t/3", "x.001", beside["x.001"], beside).Members(t.Context())
+		if err != nil || len(list) != 1 || list[0].Name != "film.mkv" {
+			t.Fatalf("run %d: it holds %v, %v", run, list, err)
+		}
+		checkFile(t, "film.mkv", list[0].File, film)
+		if err := list[0].File.(*rarFile).set.relist(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKeysDiffer: a compressed file that is compressed in an archive once more has checkpoints of its own.
+func TestKeysDiffer(t *testing.T) {
+	want := text(5, 4<<20)
+	z := makeZip(t, zipEntry{name: "a.txt.gz", data: compress(t, "gz", want)})
+	list, err := newStore(t, t.TempDir()).Archive("t/0", "x.zip", &memory{data: z}, nil).Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFile(t, "a.txt", memberMap(t, list[0].Archive)["a.txt"].File, want)
+	f, err := list[0].File.(*lazy).file(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key := f.(*deflated).key; key == list[0].Archive.gzip.key {
+		t.Errorf("both have %q", key)
+	}
+}
