@@ -73,10 +73,21 @@ type archive struct {
 
 	numbering sync.Mutex              // held over Numbers.Take, which writes to the local disk
 	inside    atomic.Pointer[members] // nil until loaded, constant afterwards
+	failed    atomic.Pointer[failure] // why it was not loaded last time, if that was not for want of time
 
 	shown atomic.Bool // as a folder, and not as a file
 	there atomic.Pointer[share]
 }
+
+// failure is why an archive could not be loaded, which those are told who asked for it meanwhile.
+type failure struct {
+	err   error
+	until time.Time // when it is tried again
+}
+
+// failurePause is for how long an archive that could not be loaded is not tried again. It is long enough for the answer of who waited for it,
+// which looks once more.
+const failurePause = time.Second
 
 // members is the inside of an archive.
 type members struct {
@@ -133,15 +144,15 @@ func contentsName(name string, isTaken func(string) bool) string {
 
 // load reads the inside, if that was not done.
 func (a *archive) load(ctx context.Context) (*members, error) {
-	if in := a.inside.Load(); in != nil {
-		return in, nil
+	if in, err := a.loaded(); in != nil || !errors.Is(err, ErrUnread) {
+		return in, err
 	}
 	list, err := a.source.Members(ctx)
 	if err != nil {
 		if errors.Is(err, ErrNotArchive) && !a.show(false) {
 			a.file.shownOtherwise() // a listing may have been begun before
 		}
-		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+		return nil, a.fail(ctx, "look into", err)
 	}
 	a.numbering.Lock()
 	defer a.numbering.Unlock()
@@ -150,10 +161,34 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	in, err := a.newMembers(list)
 	if err != nil {
-		return nil, fmt.Errorf("show the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+		return nil, a.fail(ctx, "show", err)
 	}
 	a.inside.Store(in)
 	return in, nil
+}
+
+// loaded returns the inside as far as that is known: the error is ErrUnread, or that of who tried to load it a moment ago.
+func (a *archive) loaded() (*members, error) {
+	if in := a.inside.Load(); in != nil {
+		return in, nil
+	}
+	if f := a.failed.Load(); f != nil && time.Now().Before(f.until) {
+		return nil, f.err
+	}
+	return nil, &unreadError{a}
+}
+
+// fail returns the error of loading, and keeps it for those who waited for that, unless it was just given up.
+func (a *archive) fail(ctx context.Context, what string, err error) error {
+	givenUp := ctx.Err() != nil || errors.Is(err, context.Canceled)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New(err.Error()) // or it would look as if the name were not there that was asked for
+	}
+	err = fmt.Errorf("%s the archive %s of torrent %x: %w", what, a.place, a.torrent.infohash, err)
+	if !givenUp && !errors.Is(err, ErrNotArchive) {
+		a.failed.Store(&failure{err, time.Now().Add(failurePause)})
+	}
+	return err
 }
 
 // begin has the archive be what it should at first.
@@ -454,11 +489,11 @@ func (a *archive) parent(n Node) Node {
 	return n
 }
 
-// dir is Node.Dir of what is in an archive. The error is ErrUnread if nobody has loaded it.
+// dir is Node.Dir of what is in an archive.
 func (a *archive) dir(n Node, way Archives) (*Dir, error) {
-	in := a.inside.Load()
-	if in == nil {
-		return nil, ErrUnread
+	in, err := a.loaded()
+	if err != nil {
+		return nil, err
 	}
 	folder := in.folders[n.member-1]
 	if folder == nil {
