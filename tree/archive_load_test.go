@@ -88,3 +88,36 @@ func loneTree(t testing.TB, lone Archive, ids Numbers) *Tree {
 	must(t, tr.PutTorrent(single, epoch))
 	return tr
 }
+
+// slowBox is a box that looks at the disk before it says whether it is shown.
+type slowBox struct {
+	box
+	looks func()
+}
+
+func (b *slowBox) Shown() bool {
+	b.looks()
+	return b.box.Shown()
+}
+
+// TestArchiveShownUnlocked adds an archive that takes its time to say whether it is one: nobody else waits for that.
+func TestArchiveShownUnlocked(t *testing.T) {
+	tr := New(epoch)
+	must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: ArchivesFolder}, epoch))
+	looks := func() {
+		answered := make(chan Attr)
+		go func() { answered <- tr.Root().Attr() }()
+		select {
+		case <-answered:
+		case <-time.After(time.Second):
+			t.Error("the attributes of the root wait for an archive that is added")
+			go func() { <-answered }()
+		}
+	}
+	single := fileTorrent(hash(2), 2, "lone.zip", 30, "PK-lone")
+	single.Archive, single.ArchiveIDs, single.Numbers = &slowBox{looks: looks}, 60, newNumbers()
+	must(t, tr.PutTorrent(single, epoch))
+	if !mustWalk(t, tr, "r/lone.zip").IsDir() {
+		t.Error("it is no folder")
+	}
+}

@@ -181,6 +181,7 @@ func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 	if err := CheckName(n.Name); err != nil {
 		return fmt.Errorf("torrent %x: %w", n.Infohash, err)
 	}
+	added := newTorrent(t, n) // without the lock, as it asks the archive, which may look at the disk
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r, ok := t.routes[n.Route]
@@ -195,7 +196,7 @@ func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 		delete(tt.route.torrents, tt.name)
 		tt.route.changed(at)
 	} else {
-		tt = newTorrent(t, n)
+		tt = added
 		t.torrents[n.Infohash] = tt
 	}
 	tt.name, tt.route = n.Name, r
