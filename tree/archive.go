@@ -114,11 +114,14 @@ const (
 )
 
 // listings are those of a folder, for each way to show archives.
-type listings [archivesWays]atomic.Pointer[Dir]
+type listings struct {
+	dirs [archivesWays]atomic.Pointer[Dir]
+	turn turn
+}
 
 func (l *listings) forget() {
-	for i := range l {
-		l[i].Store(nil)
+	for i := range l.dirs {
+		l.dirs[i].Store(nil)
 	}
 }
 
@@ -343,46 +346,62 @@ func (l *listing) add(a *archive, file Entry, way Archives) {
 	l.entries = append(l.entries, folder)
 }
 
+// turn is how far those archives of a folder have been looked at that are shown as files, and may be folders later.
+type turn struct {
+	looked atomic.Int64  // when; Unix, in nanoseconds
+	next   atomic.Uint64 // about which of them is next
+}
+
+const (
+	lookPause = time.Second
+	lookTime  = 2 * time.Millisecond // as a client waits for attributes meanwhile, and the next ones of it
+)
+
 // look shows those archives as folders that have become such since the listing was made, and says whether there are some. It looks once
-// in a while.
+// in a while, as long as lookTime, and goes on where it ended.
 func (d *Dir) look() (changed bool) {
 	if d == nil || len(d.hidden) == 0 {
 		return false
 	}
-	now, last := time.Now().UnixNano(), d.looked.Load()
-	if now-last < int64(lookPause) || !d.looked.CompareAndSwap(last, now) {
+	now := time.Now()
+	last := d.turn.looked.Load()
+	if now.UnixNano()-last < int64(lookPause) || !d.turn.looked.CompareAndSwap(last, now.UnixNano()) {
 		return false
 	}
 	for _, a := range d.hidden {
-		switch {
-		case a.shown.Load(): // since the listing was begun
+		if a.shown.Load() { // since the listing was begun
 			a.file.shownOtherwise()
 			changed = true
-		case a.source.Shown() && a.show(true):
+		}
+	}
+	for range d.hidden {
+		a := d.hidden[d.turn.next.Add(1)%uint64(len(d.hidden))]
+		if !a.shown.Load() && a.source.Shown() && a.show(true) {
 			changed = true
+		}
+		if time.Since(now) >= lookTime {
+			break
 		}
 	}
 	return changed
 }
 
-const lookPause = time.Second
-
 // look is that of the listings that are kept.
 func (l *listings) look() {
-	for i := range l {
-		l[i].Load().look()
+	for i := range l.dirs {
+		l.dirs[i].Load().look()
 	}
 }
 
 // keep returns the listing that is kept at a place, or makes it.
 func (l *listings) keep(way Archives, list func(l *listing)) *Dir {
 	for {
-		d := l[way].Load()
+		d := l.dirs[way].Load()
 		if d == nil {
 			var l2 listing
 			list(&l2)
-			d = newDir(l2)
-			l[way].Store(d)
+			d = newDir(l2, &l.turn)
+			l.dirs[way].Store(d)
 		}
 		if !d.look() {
 			return d

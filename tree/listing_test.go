@@ -1,0 +1,68 @@
+package tree
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestArchivesLookInTurn has very many archives in a folder that may be folders later: its attributes ask some of them at a time.
+func TestArchivesLookInTurn(t *testing.T) {
+	const batch = 20
+	const n = 3*batch + 1
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		all := make([]*slowBox, n)
+		names := make([]string, n)
+		for i := range all {
+			all[i] = &slowBox{looks: func() {
+				asked.Add(1)
+				time.Sleep(lookTime / batch)
+			}}
+			all[i].later.Store(true)
+			names[i] = fmt.Sprintf("%d.gz=", i)
+		}
+		folder := folderTorrent(hash(1), 2, "t", 10, names...)
+		files := folder.Files
+		folder.Files = func() ([]File, error) {
+			list, err := files()
+			for i := range list {
+				list[i].Archive = all[i]
+			}
+			return list, err
+		}
+		folder.ArchiveIDs, folder.Numbers = 1000, newNumbers()
+		tr := New(epoch)
+		must(t, tr.PutRoute(Route{ID: 2, Name: "r", Archives: ArchivesFolder}, epoch))
+		must(t, tr.PutTorrent(folder, epoch))
+		top := mustWalk(t, tr, "r/t")
+		if _, err := top.Dir(); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range all {
+			b.later.Store(false)
+		}
+		for look := range 4 {
+			time.Sleep(lookPause)
+			asked.Store(0)
+			top.Attr()
+			top.Attr()
+			if got := asked.Load(); got > batch {
+				t.Errorf("%d archives are asked at a time", got)
+			}
+			dir, err := top.Dir()
+			must(t, err)
+			folders := 0
+			for _, e := range dir.Entries() {
+				if e.Node.IsDir() {
+					folders++
+				}
+			}
+			if want := min(n, (look+1)*batch); folders != want {
+				t.Errorf("after look %d: %d folders, want %d", look, folders, want)
+			}
+		}
+	})
+}
