@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -127,14 +128,20 @@ func (l *listings) forget() {
 
 const contentsSuffix = ".contents"
 
-// contentsName returns how the folder of an archive is called beside it, where isTaken says which names there are.
+// contentsName returns how the folder of an archive is called beside it, where isTaken says which files there are. Of archives with names
+// that differ the folders have names that differ, without a look at the others: what is cut off is told by a hash, in a place where no name
+// has one that is not cut.
 func contentsName(name string, isTaken func(string) bool) string {
 	for i := 0; ; i++ {
-		suffix := contentsSuffix
+		count := ""
 		if i > 0 {
-			suffix += fmt.Sprintf(" (%d)", i)
+			count = fmt.Sprintf(" (%d)", i)
 		}
-		stem := name
+		stem, suffix := name, contentsSuffix+count
+		if len(name)+len(suffix) > MaxName {
+			whole := sha256.Sum256([]byte(name))
+			suffix = fmt.Sprintf("%s ~%x%s", contentsSuffix, whole[:8], count)
+		}
 		for len(stem)+len(suffix) > MaxName {
 			_, n := utf8.DecodeLastRuneInString(stem)
 			stem = stem[:len(stem)-n]

@@ -415,20 +415,6 @@ func TestArchiveRefuses(t *testing.T) {
 	}
 }
 
-// TestContentsName finds names for folders beside archives.
-func TestContentsName(t *testing.T) {
-	long := strings.Repeat("ä", 127)
-	for name, want := range map[string]string{
-		"x.zip": "x.zip.contents (1)",
-		long:    strings.Repeat("ä", 123) + ".contents",
-	} {
-		got := contentsName(name, func(s string) bool { return s == "x.zip.contents" })
-		if got != want || CheckName(got) != nil {
-			t.Errorf("beside %q it is called %q, want %q", name, got, want)
-		}
-	}
-}
-
 // TestArchivesLater has archives that are files at first, and folders later: what has changed is seen by the mtime of the folder above.
 func TestArchivesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
