@@ -116,11 +116,15 @@ const (
 
 // listings are those of a folder, for each way to show archives.
 type listings struct {
-	dirs [archivesWays]atomic.Pointer[Dir]
-	turn turn
+	// making is held from the first look at what is shown as a folder until the listing is kept: what changes meanwhile is forgotten after that.
+	making sync.Mutex
+	dirs   [archivesWays]atomic.Pointer[Dir]
+	turn   turn
 }
 
 func (l *listings) forget() {
+	l.making.Lock()
+	defer l.making.Unlock()
 	for i := range l.dirs {
 		l.dirs[i].Store(nil)
 	}
@@ -160,7 +164,7 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	list, err := a.source.Members(ctx)
 	if err != nil {
 		if errors.Is(err, ErrNotArchive) && !a.show(false) {
-			a.file.shownOtherwise() // a listing may have been begun before
+			a.file.shownOtherwise() // who hid it may not have come to that
 		}
 		return nil, a.fail(ctx, "look into", err)
 	}
@@ -400,20 +404,30 @@ func (l *listings) look() {
 	}
 }
 
-// keep returns the listing that is kept at a place, or makes it.
+// keep returns the listing that is kept for a way, or makes it.
 func (l *listings) keep(way Archives, list func(l *listing)) *Dir {
 	for {
 		d := l.dirs[way].Load()
 		if d == nil {
-			var l2 listing
-			list(&l2)
-			d = newDir(l2, &l.turn)
-			l.dirs[way].Store(d)
+			d = l.make(way, list)
 		}
 		if !d.look() {
 			return d
 		}
 	}
+}
+
+func (l *listings) make(way Archives, list func(l *listing)) *Dir {
+	l.making.Lock()
+	defer l.making.Unlock()
+	if d := l.dirs[way].Load(); d != nil {
+		return d
+	}
+	var made listing
+	list(&made)
+	d := newDir(made, &l.turn)
+	l.dirs[way].Store(d)
+	return d
 }
 
 // memberOf returns the member that a node in an archive is; nil is the top.

@@ -66,3 +66,34 @@ func TestArchivesLookInTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestListingOfHidden makes a listing while an archive in the folder turns out to be none: it is not kept as it was begun.
+func TestListingOfHidden(t *testing.T) {
+	outer, _, lone := boxes(nil)
+	tr := archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
+	top := mustWalk(t, tr, "r/t/x.zip")
+	folder := top.torrent.inside.Load().nodes[0].folder
+	folder.dirs.forget()
+	hidden := make(chan struct{})
+	begun := folder.dirs.keep(ArchivesFolder, func(l *listing) {
+		l.add(top.archive, Entry{Name: "x.zip", Node: top.archive.file}, ArchivesFolder)
+		go func() {
+			defer close(hidden)
+			outer.known.Store(true)
+			top.archive.show(false)
+		}()
+		select {
+		case <-hidden:
+		case <-time.After(50 * time.Millisecond): // it waits for us, then
+		}
+	})
+	<-hidden
+	if n, ok := begun.Lookup("x.zip"); !ok || !n.IsDir() {
+		t.Fatal("the test lists no folder")
+	}
+	dir, err := top.Parent().Dir()
+	must(t, err)
+	if n, ok := dir.Lookup("x.zip"); !ok || n.IsDir() {
+		t.Error("what turned out to be no archive is listed as a folder")
+	}
+}
