@@ -76,7 +76,8 @@ type archive struct {
 	inside    atomic.Pointer[members] // nil until loaded, constant afterwards
 	failed    atomic.Pointer[failure] // why it was not loaded last time, if that was not for want of time
 
-	shown atomic.Bool // as a folder, and not as a file
+	shown atomic.Bool  // as a folder, and not as a file
+	held  atomic.Int64 // until when it is a file in any case; Unix, in nanoseconds
 	there atomic.Pointer[share]
 }
 
@@ -163,8 +164,8 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	list, err := a.source.Members(ctx)
 	if err != nil {
-		if errors.Is(err, ErrNotArchive) && !a.show(false) {
-			a.file.shownOtherwise() // who hid it may not have come to that
+		if errors.Is(err, ErrNotArchive) {
+			a.refuse()
 		}
 		return nil, a.fail(ctx, "look into", err)
 	}
@@ -219,6 +220,24 @@ func (a *archive) hide() bool {
 	}
 	a.torrent.hidden.Add(a.id)
 	return true
+}
+
+// refuse has the archive be a file, as it turned out to be none.
+func (a *archive) refuse() {
+	if a.source.Shown() { // or it would be a folder again at once, and again after the next look into it
+		a.held.Store(time.Now().Add(refusalPause).UnixNano())
+	}
+	if !a.show(false) {
+		a.file.shownOtherwise() // who hid it may not have come to that
+	}
+}
+
+// refusalPause is for how long an archive stays a file if its source does not know any more that it refused it.
+const refusalPause = time.Minute
+
+// turns says whether an archive that is shown as a file should be a folder now.
+func (a *archive) turns() bool {
+	return !a.shown.Load() && time.Now().UnixNano() >= a.held.Load() && a.source.Shown()
 }
 
 // show has the archive be a folder, or a file. It says whether that is a change.
@@ -387,7 +406,7 @@ func (d *Dir) look() (changed bool) {
 	}
 	for range d.hidden {
 		a := d.hidden[d.turn.next.Add(1)%uint64(len(d.hidden))]
-		if !a.shown.Load() && a.source.Shown() && a.show(true) {
+		if a.turns() && a.show(true) {
 			changed = true
 		}
 		if time.Since(now) >= lookTime {

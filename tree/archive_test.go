@@ -21,6 +21,7 @@ type box struct {
 	refused error         // ErrNotArchive, with the reason
 	known   atomic.Bool   // that it is refused
 	later   atomic.Bool   // it is not to be shown yet
+	forgets bool          // that it is refused
 	list    []Member
 }
 
@@ -32,7 +33,7 @@ func (b *box) Members(ctx context.Context) ([]Member, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	b.known.Store(b.refused != nil)
+	b.known.Store(b.refused != nil && !b.forgets)
 	return b.list, b.refused
 }
 

@@ -176,7 +176,7 @@ func (e *unreadError) Unwrap() error { return ErrUnread }
 
 // node returns the folder as which the archive is shown. The error is ErrStale if it is not any more.
 func (a *archive) node() (Node, error) {
-	if a != nil && !a.shown.Load() && a.source.Shown() { // no listing was asked for since it is
+	if a != nil && a.turns() { // no listing was asked for since it is
 		a.show(true)
 	}
 	if a == nil || !a.shown.Load() {

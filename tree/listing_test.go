@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -96,4 +97,45 @@ func TestListingOfHidden(t *testing.T) {
 	if n, ok := dir.Lookup("x.zip"); !ok || n.IsDir() {
 		t.Error("what turned out to be no archive is listed as a folder")
 	}
+}
+
+// TestRefusalForgotten has an archive that is none, which its source does not remember: it is a file for a while, and does not turn each time
+// that somebody looks into it.
+func TestRefusalForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ids := newNumbers()
+		outer, _, lone := boxes(nil)
+		handles := make(map[string][]byte)
+		for path, n := range loadAll(t, archiveTree(t, ids, ArchivesFolder, outer, lone)) {
+			handles[path] = handleBytes(n)
+		}
+		outer, inner, lone := boxes(nil)
+		paths := map[string]*box{"r/lone.zip": lone, "r/t/x.zip/docs/inner.zip": inner}
+		for _, b := range paths {
+			b.refused, b.forgets = ErrNotArchive, true
+		}
+		tr := archiveTree(t, ids, ArchivesFolder, outer, lone)
+		for path := range paths {
+			top := mustWalk(t, tr, path)
+			turns, was := 0, true
+			for range 10 * refusalPause / time.Second {
+				time.Sleep(time.Second)
+				top.Parent().Attr()
+				now := mustWalk(t, tr, path)
+				if now.IsDir() != was {
+					turns++
+				}
+				was = now.IsDir()
+				if err := now.Load(t.Context()); was != errors.Is(err, ErrNotArchive) {
+					t.Fatalf("%s, a folder (%t), is loaded: %v", path, was, err)
+				}
+				for _, h := range [][]byte{handles[path], handles[path+"/deep.txt"], handles[path+"/only.bin"]} {
+					_ = tr.Load(t.Context(), h)
+				}
+			}
+			if turns > 20 || turns < 15 {
+				t.Errorf("%s turned %d times in ten minutes", path, turns)
+			}
+		}
+	})
 }
