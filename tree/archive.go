@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,10 +74,22 @@ type archive struct {
 
 	numbering sync.Mutex              // held over Numbers.Take, which writes to the local disk
 	inside    atomic.Pointer[members] // nil until loaded, constant afterwards
+	failed    atomic.Pointer[failure] // why it was not loaded last time, if that was not for want of time
 
-	shown atomic.Bool // as a folder, and not as a file
+	shown atomic.Bool  // as a folder, and not as a file
+	held  atomic.Int64 // until when it is a file in any case; Unix, in nanoseconds
 	there atomic.Pointer[share]
 }
+
+// failure is why an archive could not be loaded, which those are told who asked for it meanwhile.
+type failure struct {
+	err   error
+	until time.Time // when it is tried again
+}
+
+// failurePause is for how long an archive that could not be loaded is not tried again. It is long enough for the answer of who waited for it,
+// which looks once more.
+const failurePause = time.Second
 
 // members is the inside of an archive.
 type members struct {
@@ -103,24 +116,37 @@ const (
 )
 
 // listings are those of a folder, for each way to show archives.
-type listings [archivesWays]atomic.Pointer[Dir]
+type listings struct {
+	// making is held from the first look at what is shown as a folder until the listing is kept: what changes meanwhile is forgotten after that.
+	making sync.Mutex
+	dirs   [archivesWays]atomic.Pointer[Dir]
+	turn   turn
+}
 
 func (l *listings) forget() {
-	for i := range l {
-		l[i].Store(nil)
+	l.making.Lock()
+	defer l.making.Unlock()
+	for i := range l.dirs {
+		l.dirs[i].Store(nil)
 	}
 }
 
 const contentsSuffix = ".contents"
 
-// contentsName returns how the folder of an archive is called beside it, where isTaken says which names there are.
+// contentsName returns how the folder of an archive is called beside it, where isTaken says which files there are. Of archives with names
+// that differ the folders have names that differ, without a look at the others: what is cut off is told by a hash, in a place where no name
+// has one that is not cut.
 func contentsName(name string, isTaken func(string) bool) string {
 	for i := 0; ; i++ {
-		suffix := contentsSuffix
+		count := ""
 		if i > 0 {
-			suffix += fmt.Sprintf(" (%d)", i)
+			count = fmt.Sprintf(" (%d)", i)
 		}
-		stem := name
+		stem, suffix := name, contentsSuffix+count
+		if len(name)+len(suffix) > MaxName {
+			whole := sha256.Sum256([]byte(name))
+			suffix = fmt.Sprintf("%s ~%x%s", contentsSuffix, whole[:8], count)
+		}
 		for len(stem)+len(suffix) > MaxName {
 			_, n := utf8.DecodeLastRuneInString(stem)
 			stem = stem[:len(stem)-n]
@@ -133,15 +159,15 @@ func contentsName(name string, isTaken func(string) bool) string {
 
 // load reads the inside, if that was not done.
 func (a *archive) load(ctx context.Context) (*members, error) {
-	if in := a.inside.Load(); in != nil {
-		return in, nil
+	if in, err := a.loaded(); in != nil || !errors.Is(err, ErrUnread) {
+		return in, err
 	}
 	list, err := a.source.Members(ctx)
 	if err != nil {
-		if errors.Is(err, ErrNotArchive) && !a.show(false) {
-			a.file.shownOtherwise() // a listing may have been begun before
+		if errors.Is(err, ErrNotArchive) {
+			a.refuse()
 		}
-		return nil, fmt.Errorf("look into the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+		return nil, a.fail(ctx, "look into", err)
 	}
 	a.numbering.Lock()
 	defer a.numbering.Unlock()
@@ -150,10 +176,34 @@ func (a *archive) load(ctx context.Context) (*members, error) {
 	}
 	in, err := a.newMembers(list)
 	if err != nil {
-		return nil, fmt.Errorf("show the archive %s of torrent %x: %w", a.place, a.torrent.infohash, err)
+		return nil, a.fail(ctx, "show", err)
 	}
 	a.inside.Store(in)
 	return in, nil
+}
+
+// loaded returns the inside as far as that is known: the error is ErrUnread, or that of who tried to load it a moment ago.
+func (a *archive) loaded() (*members, error) {
+	if in := a.inside.Load(); in != nil {
+		return in, nil
+	}
+	if f := a.failed.Load(); f != nil && time.Now().Before(f.until) {
+		return nil, f.err
+	}
+	return nil, &unreadError{a}
+}
+
+// fail returns the error of loading, and keeps it for those who waited for that, unless it was just given up.
+func (a *archive) fail(ctx context.Context, what string, err error) error {
+	givenUp := ctx.Err() != nil || errors.Is(err, context.Canceled)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New(err.Error()) // or it would look as if the name were not there that was asked for
+	}
+	err = fmt.Errorf("%s the archive %s of torrent %x: %w", what, a.place, a.torrent.infohash, err)
+	if !givenUp && !errors.Is(err, ErrNotArchive) {
+		a.failed.Store(&failure{err, time.Now().Add(failurePause)})
+	}
+	return err
 }
 
 // begin has the archive be what it should at first.
@@ -170,6 +220,24 @@ func (a *archive) hide() bool {
 	}
 	a.torrent.hidden.Add(a.id)
 	return true
+}
+
+// refuse has the archive be a file, as it turned out to be none.
+func (a *archive) refuse() {
+	if a.source.Shown() { // or it would be a folder again at once, and again after the next look into it
+		a.held.Store(time.Now().Add(refusalPause).UnixNano())
+	}
+	if !a.show(false) {
+		a.file.shownOtherwise() // who hid it may not have come to that
+	}
+}
+
+// refusalPause is for how long an archive stays a file if its source does not know any more that it refused it.
+const refusalPause = time.Minute
+
+// turns says whether an archive that is shown as a file should be a folder now.
+func (a *archive) turns() bool {
+	return !a.shown.Load() && time.Now().UnixNano() >= a.held.Load() && a.source.Shown()
 }
 
 // show has the archive be a folder, or a file. It says whether that is a change.
@@ -308,51 +376,77 @@ func (l *listing) add(a *archive, file Entry, way Archives) {
 	l.entries = append(l.entries, folder)
 }
 
+// turn is how far those archives of a folder have been looked at that are shown as files, and may be folders later.
+type turn struct {
+	looked atomic.Int64  // when; Unix, in nanoseconds
+	next   atomic.Uint64 // about which of them is next
+}
+
+const (
+	lookPause = time.Second
+	lookTime  = 2 * time.Millisecond // as a client waits for attributes meanwhile, and the next ones of it
+)
+
 // look shows those archives as folders that have become such since the listing was made, and says whether there are some. It looks once
-// in a while.
+// in a while, as long as lookTime, and goes on where it ended.
 func (d *Dir) look() (changed bool) {
 	if d == nil || len(d.hidden) == 0 {
 		return false
 	}
-	now, last := time.Now().UnixNano(), d.looked.Load()
-	if now-last < int64(lookPause) || !d.looked.CompareAndSwap(last, now) {
+	now := time.Now()
+	last := d.turn.looked.Load()
+	if now.UnixNano()-last < int64(lookPause) || !d.turn.looked.CompareAndSwap(last, now.UnixNano()) {
 		return false
 	}
 	for _, a := range d.hidden {
-		switch {
-		case a.shown.Load(): // since the listing was begun
+		if a.shown.Load() { // since the listing was begun
 			a.file.shownOtherwise()
 			changed = true
-		case a.source.Shown() && a.show(true):
+		}
+	}
+	for range d.hidden {
+		a := d.hidden[d.turn.next.Add(1)%uint64(len(d.hidden))]
+		if a.turns() && a.show(true) {
 			changed = true
+		}
+		if time.Since(now) >= lookTime {
+			break
 		}
 	}
 	return changed
 }
 
-const lookPause = time.Second
-
 // look is that of the listings that are kept.
 func (l *listings) look() {
-	for i := range l {
-		l[i].Load().look()
+	for i := range l.dirs {
+		l.dirs[i].Load().look()
 	}
 }
 
-// keep returns the listing that is kept at a place, or makes it.
+// keep returns the listing that is kept for a way, or makes it.
 func (l *listings) keep(way Archives, list func(l *listing)) *Dir {
 	for {
-		d := l[way].Load()
+		d := l.dirs[way].Load()
 		if d == nil {
-			var l2 listing
-			list(&l2)
-			d = newDir(l2)
-			l[way].Store(d)
+			d = l.make(way, list)
 		}
 		if !d.look() {
 			return d
 		}
 	}
+}
+
+func (l *listings) make(way Archives, list func(l *listing)) *Dir {
+	l.making.Lock()
+	defer l.making.Unlock()
+	if d := l.dirs[way].Load(); d != nil {
+		return d
+	}
+	var made listing
+	list(&made)
+	d := newDir(made, &l.turn)
+	l.dirs[way].Store(d)
+	return d
 }
 
 // memberOf returns the member that a node in an archive is; nil is the top.
@@ -454,11 +548,11 @@ func (a *archive) parent(n Node) Node {
 	return n
 }
 
-// dir is Node.Dir of what is in an archive. The error is ErrUnread if nobody has loaded it.
+// dir is Node.Dir of what is in an archive.
 func (a *archive) dir(n Node, way Archives) (*Dir, error) {
-	in := a.inside.Load()
-	if in == nil {
-		return nil, ErrUnread
+	in, err := a.loaded()
+	if err != nil {
+		return nil, err
 	}
 	folder := in.folders[n.member-1]
 	if folder == nil {

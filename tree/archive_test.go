@@ -21,6 +21,7 @@ type box struct {
 	refused error         // ErrNotArchive, with the reason
 	known   atomic.Bool   // that it is refused
 	later   atomic.Bool   // it is not to be shown yet
+	forgets bool          // that it is refused
 	list    []Member
 }
 
@@ -32,7 +33,7 @@ func (b *box) Members(ctx context.Context) ([]Member, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	b.known.Store(b.refused != nil)
+	b.known.Store(b.refused != nil && !b.forgets)
 	return b.list, b.refused
 }
 
@@ -411,20 +412,6 @@ func TestArchiveRefuses(t *testing.T) {
 		tr := archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
 		if err := mustWalk(t, tr, "r/t/x.zip").Load(t.Context()); err == nil {
 			t.Errorf("%s: it is loaded", name)
-		}
-	}
-}
-
-// TestContentsName finds names for folders beside archives.
-func TestContentsName(t *testing.T) {
-	long := strings.Repeat("ä", 127)
-	for name, want := range map[string]string{
-		"x.zip": "x.zip.contents (1)",
-		long:    strings.Repeat("ä", 123) + ".contents",
-	} {
-		got := contentsName(name, func(s string) bool { return s == "x.zip.contents" })
-		if got != want || CheckName(got) != nil {
-			t.Errorf("beside %q it is called %q, want %q", name, got, want)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (n *Node) PutHandle(h []byte) {
 }
 
 // Resolve returns the node of a handle. The error is ErrHandle if b is no handle of this version,
-// ErrStale if what it stands for is gone, ErrUnread, or that of loading the torrent.
+// ErrStale if what it stands for is gone, ErrUnread, or that of loading the torrent or an archive a moment ago.
 func (t *Tree) Resolve(b []byte) (Node, error) {
 	if len(b) != HandleSize || b[0] != handleVersion || handleKind(b[1]) != kindMember && (b[2] != 0 || b[3] != 0) ||
 		binary.BigEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli) {
@@ -144,7 +144,7 @@ func (t *Tree) read(b []byte, inside bool) bool {
 }
 
 // Load makes a handle Loaded with its inside, as far as that is possible. It waits for the local disk and, as long as ctx lasts, for
-// what peers have of archives. The error is one of ctx or of peers; others get whoever looks next.
+// what peers have of archives. The error is one of ctx or of loading an archive; those but of ctx, and others, get whoever looks next, too.
 func (t *Tree) Load(ctx context.Context, b []byte) error {
 	var last *archive
 	for {
@@ -176,7 +176,7 @@ func (e *unreadError) Unwrap() error { return ErrUnread }
 
 // node returns the folder as which the archive is shown. The error is ErrStale if it is not any more.
 func (a *archive) node() (Node, error) {
-	if a != nil && !a.shown.Load() && a.source.Shown() { // no listing was asked for since it is
+	if a != nil && a.turns() { // no listing was asked for since it is
 		a.show(true)
 	}
 	if a == nil || !a.shown.Load() {
@@ -222,10 +222,10 @@ func (t *Tree) resolveMember(ih Infohash, id uint64) (Node, error) {
 
 // at returns what has the file id at a place in all of them.
 func (a *archive) at(place int) (Node, error) {
-	in := a.inside.Load()
+	in, err := a.loaded()
 	switch i := place / 2; {
-	case in == nil:
-		return Node{}, &unreadError{a}
+	case err != nil:
+		return Node{}, err
 	case i >= len(in.list) || in.list[i].Hidden:
 		return Node{}, fmt.Errorf("archive %s has no member %d: %w", a.place, i, ErrStale)
 	case place%2 == 1:

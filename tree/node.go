@@ -187,7 +187,7 @@ func (n Node) Path() []string {
 }
 
 // Load reads what is inside an archive, as Dir and Lookup need it. It waits for peers, as long as ctx lasts. For other nodes it does
-// nothing. The error is that of Archive.Members.
+// nothing. The error is that of Archive.Members or Numbers.Take, or says what is wrong with the list; for a moment it comes again at once.
 func (n Node) Load(ctx context.Context) error {
 	if n.archive == nil || n.member != 0 {
 		return nil
@@ -206,7 +206,7 @@ func (n *Node) archivesShown() Archives {
 	return n.way()
 }
 
-// Dir returns the listing. The error is ErrNotDir, ErrUnread, or that of loading the torrent.
+// Dir returns the listing. The error is ErrNotDir, ErrUnread, or that of loading the torrent or, a moment ago, the archive.
 func (n Node) Dir() (*Dir, error) {
 	switch {
 	case n.archive != nil:

@@ -117,7 +117,8 @@ type route struct {
 	mtime    time.Time
 	torrents map[string]*torrent // by name
 
-	dir atomic.Pointer[Dir] // nil after a change
+	dir  atomic.Pointer[Dir] // nil after a change
+	turn turn
 }
 
 // New returns a tree with no route. The root's mtime is at until something changes.
@@ -181,6 +182,7 @@ func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 	if err := CheckName(n.Name); err != nil {
 		return fmt.Errorf("torrent %x: %w", n.Infohash, err)
 	}
+	added := newTorrent(t, n) // without the lock, as it asks the archive, which may look at the disk
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r, ok := t.routes[n.Route]
@@ -195,7 +197,7 @@ func (t *Tree) PutTorrent(n Torrent, at time.Time) error {
 		delete(tt.route.torrents, tt.name)
 		tt.route.changed(at)
 	} else {
-		tt = newTorrent(t, n)
+		tt = added
 		t.torrents[n.Infohash] = tt
 	}
 	tt.name, tt.route = n.Name, r
@@ -264,7 +266,7 @@ func later(old, at time.Time) time.Time {
 }
 
 func (t *Tree) rootDir() *Dir {
-	return t.listing(&t.root, func(l *listing) {
+	return t.listing(&t.root, nil, func(l *listing) {
 		l.entries = make([]Entry, 0, len(t.routes))
 		for _, r := range t.routes {
 			l.entries = append(l.entries, Entry{Name: r.name, Node: Node{tree: t, route: r}})
@@ -273,7 +275,7 @@ func (t *Tree) rootDir() *Dir {
 }
 
 func (t *Tree) routeDir(r *route) *Dir {
-	return t.listing(&r.dir, func(l *listing) {
+	return t.listing(&r.dir, &r.turn, func(l *listing) {
 		l.entries = make([]Entry, 0, len(r.torrents))
 		for name, tt := range r.torrents {
 			l.add(tt.archive, Entry{Name: name, Node: Node{tree: t, torrent: tt}}, r.archives)
@@ -282,11 +284,11 @@ func (t *Tree) routeDir(r *route) *Dir {
 }
 
 // listing returns the listing that is kept, or makes it with list, which is called with t.mu held.
-func (t *Tree) listing(kept *atomic.Pointer[Dir], list func(l *listing)) *Dir {
+func (t *Tree) listing(kept *atomic.Pointer[Dir], of *turn, list func(l *listing)) *Dir {
 	for {
 		d := kept.Load()
 		if d == nil {
-			d = t.newListing(kept, list)
+			d = t.newListing(kept, of, list)
 		}
 		if !d.look() {
 			return d
@@ -294,7 +296,7 @@ func (t *Tree) listing(kept *atomic.Pointer[Dir], list func(l *listing)) *Dir {
 	}
 }
 
-func (t *Tree) newListing(kept *atomic.Pointer[Dir], list func(l *listing)) *Dir {
+func (t *Tree) newListing(kept *atomic.Pointer[Dir], of *turn, list func(l *listing)) *Dir {
 	// The write lock keeps a change from coming between reading the maps and keeping the listing.
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -303,7 +305,7 @@ func (t *Tree) newListing(kept *atomic.Pointer[Dir], list func(l *listing)) *Dir
 	}
 	var l listing
 	list(&l)
-	d := newDir(l)
+	d := newDir(l, of)
 	kept.Store(d)
 	return d
 }
@@ -330,8 +332,8 @@ func CheckName(name string) error {
 type Dir struct {
 	entries []Entry // sorted by name
 
-	hidden []*archive   // which the entries show as files, and may be folders later
-	looked atomic.Int64 // when that was last looked at; Unix, in nanoseconds
+	hidden []*archive // which the entries show as files, and may be folders later
+	turn   *turn      // of the folder
 
 	ordering sync.Once
 	ordered  []Entry // by file id; see After
@@ -343,9 +345,9 @@ type Entry struct {
 	Node Node
 }
 
-func newDir(l listing) *Dir {
+func newDir(l listing, of *turn) *Dir {
 	slices.SortFunc(l.entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return &Dir{entries: l.entries, hidden: l.hidden}
+	return &Dir{entries: l.entries, hidden: l.hidden, turn: of}
 }
 
 // Entries returns the listing, sorted by name byte by byte. The caller must not change it.

@@ -249,6 +249,7 @@ func (a *archives) begin(l listedArchive) (*look, error) {
 
 func (a *archives) lookInto(l listedArchive) error {
 	l.archive.Ask()
+	l.set.lookedFor(l.place)
 	l.set.noteRefused(l.place, nil) // so that it is logged should it be refused again
 	_, err := l.set.members(a.ctx, l.archive, l.place, l.path)
 	if err != nil && !archive.Refuses(err) && a.ctx.Err() == nil {

@@ -141,7 +141,10 @@ func (s *archiveSet) rename(name string) {
 
 // file returns a file of the torrent as an archive of the tree, or nil if it has not the name of one. It is the same each time. path are
 // the names from the top of the torrent down; of a torrent that is a single file there are none.
-func (s *archiveSet) file(index int, name string, path []string, files func() (archive.File, archive.Folder, error)) tree.Archive {
+// isThere says, quickly, whether all of the file is in the cache.
+func (s *archiveSet) file(
+	index int, name string, path []string, isThere func() bool, files func() (archive.File, archive.Folder, error),
+) tree.Archive {
 	if !archive.IsArchive(name) {
 		return nil
 	}
@@ -149,7 +152,9 @@ func (s *archiveSet) file(index int, name string, path []string, files func() (a
 	defer s.mu.Unlock()
 	if s.files[index] == nil {
 		place := strconv.Itoa(index)
-		s.files[index] = &shownArchive{set: s, place: place, key: archiveKey(s.ih, index), name: name, path: path, files: files}
+		s.files[index] = &shownArchive{
+			set: s, place: place, key: archiveKey(s.ih, index), name: name, path: path, isThere: isThere, files: files,
+		}
 	}
 	return s.files[index]
 }
@@ -220,10 +225,15 @@ type shownArchive struct {
 	place, key string
 	name       string
 	path       []string
+	isThere    func() bool
 	files      func() (archive.File, archive.Folder, error)
 
 	opened atomic.Pointer[archive.Archive]
+	stays  atomic.Pointer[staysFile] // nil if that was not looked at
 }
+
+// staysFile is until when an archive is a file, by what is kept of it on the disk: nobody else changes that but who asks for a look.
+type staysFile struct{ refused, incomplete bool }
 
 func (s *shownArchive) open() (*archive.Archive, error) {
 	if a := s.opened.Load(); a != nil {
@@ -250,23 +260,47 @@ func (s *shownArchive) Members(ctx context.Context) ([]tree.Member, error) {
 }
 
 // Shown goes by what is on the disk until somebody looks into the archive: the tree asks when a torrent is added, which is before the store
-// is open for those that the library has from the beginning, and must not read the metainfo of each.
+// is open for those that the library has from the beginning, and must not read the metainfo of each. It looks at the disk once, as the tree
+// asks again and again, of thousands of files, whether they have become folders.
 func (s *shownArchive) Shown() bool {
+	stays := s.stays.Load()
+	if stays == nil || !stays.refused && !stays.incomplete {
+		now := s.keptAsFile()
+		s.stays.CompareAndSwap(stays, now) // unless somebody asked for a look meanwhile
+		stays = now
+	}
+	switch a := s.opened.Load(); {
+	case stays.refused:
+		return false
+	case stays.incomplete && (s.set.of.store.Load() == nil || !s.isThere()):
+		return false
+	case a != nil:
+		return a.Refused() == nil
+	default:
+		return true
+	}
+}
+
+// keptAsFile looks at what is kept of the archive.
+func (s *shownArchive) keptAsFile() *staysFile {
 	if a := s.opened.Load(); a != nil {
-		s.set.noteRefused(s.place, a.Refused())
-		return a.Shown()
+		reason := a.Refused()
+		s.set.noteRefused(s.place, reason)
+		return &staysFile{refused: reason != nil, incomplete: !a.Shown()}
 	}
 	dir := s.set.of.dir
 	reason := archive.WasRefused(dir, s.key)
 	s.set.noteRefused(s.place, reason)
-	switch {
-	case reason != nil:
-		return false
-	case archive.ShownBefore(dir, s.key, s.name):
-		return true
+	return &staysFile{refused: reason != nil, incomplete: !archive.ShownBefore(dir, s.key, s.name)}
+}
+
+// lookedFor forgets what was kept of an archive that is no member of another, as somebody has asked for a look into it.
+func (s *archiveSet) lookedFor(place string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if index, err := strconv.Atoi(place); err == nil && s.files[index] != nil {
+		s.files[index].stays.Store(new(staysFile))
 	}
-	a, err := s.open()
-	return err == nil && a.Shown() // the tree asks again if it is not
 }
 
 // nestedArchive is one in another.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -227,5 +230,68 @@ func TestRemoveArchive(t *testing.T) {
 	}
 	if _, err := os.Stat(kept); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after the torrent was removed: %v", err)
+	}
+}
+
+// gzipped is a tar.gz archive of one file.
+func gzipped(t testing.TB, name, content string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))})
+	if err == nil {
+		_, err = io.WriteString(w, content)
+	}
+	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestShownUnread asks whether archives are shown of which all has to be read: that opens none of them, as the tree asks for the attributes of
+// a folder with thousands.
+func TestShownUnread(t *testing.T) {
+	dir := t.TempDir()
+	s := openShelf(t, dir)
+	file := complete.File{Content: gzipped(t, "inside.txt", "1")}
+	there, absent := s.add(t, "there.tar.gz", file), s.addAbsent(t, "absent.tar.gz", complete.File{Content: append(file.Content, 0)})
+	in := s.addAbsent(t, "folder", complete.File{Path: "a.tar.gz", Content: append(file.Content, 0, 0)})
+	for _, restart := range []bool{false, true} {
+		if restart {
+			s.close(t)
+			s = openShelf(t, dir)
+		}
+		s.openArchives(t)
+		if s.isFolder(t, "films", "absent.tar.gz") || s.isFolder(t, "films", "folder", "a.tar.gz") {
+			t.Error("what nobody has is a folder")
+		}
+		time.Sleep(1100 * time.Millisecond) // the tree looks again
+		if !s.isFolder(t, "films", "there.tar.gz") {
+			t.Error("what is there is no folder")
+		}
+		if s.isFolder(t, "films", "absent.tar.gz") || s.isFolder(t, "films", "folder", "a.tar.gz") {
+			t.Error("what nobody has is a folder, later")
+		}
+		for name, ih := range map[string]torrents.Infohash{"there.tar.gz": there, "absent.tar.gz": absent, "a.tar.gz": in} {
+			if s.archives.set(ih).files[0].opened.Load() != nil {
+				t.Errorf("after a restart (%t): %s was opened", restart, name)
+			}
+		}
+	}
+	defer s.close(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	for _, ih := range []torrents.Infohash{absent, in} {
+		if _, err := s.archives.Look(ctx, ih, "0"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a look into what nobody has: %v", err)
+		}
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if !s.isFolder(t, "films", "absent.tar.gz") || !s.isFolder(t, "films", "folder", "a.tar.gz") {
+		t.Error("what somebody asked for is no folder")
+	}
+	if _, err := s.tree.Walk(t.Context(), "films", "there.tar.gz", "inside.txt"); err != nil {
+		t.Error(err)
 	}
 }

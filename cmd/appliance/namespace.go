@@ -67,7 +67,8 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 	})
 	if s.IsFile {
 		// The name that the metainfo has, not one that the user gave it: that would make another archive of it, or none.
-		t.Archive = set.file(0, s.FileName, nil, func() (archive.File, archive.Folder, error) {
+		isThere := func() bool { return s.Cached() == s.Size }
+		t.Archive = set.file(0, s.FileName, nil, isThere, func() (archive.File, archive.Folder, error) {
 			files, err := s.Load()
 			if err != nil {
 				return nil, nil, err
@@ -97,7 +98,8 @@ func (n namespace) inside(s *torrents.Shown) ([]tree.File, error) {
 		f := &list[i]
 		files[i] = tree.File{Path: f.Path, Size: f.Size, Index: f.Index, Content: fileContent{f}}
 		if last := len(f.Path) - 1; last >= 0 && set != nil {
-			files[i].Archive = set.file(f.Index, f.Path[last], f.Path, func() (archive.File, archive.Folder, error) {
+			isThere := func() bool { return f.Holds(0, f.Size) }
+			files[i].Archive = set.file(f.Index, f.Path[last], f.Path, isThere, func() (archive.File, archive.Folder, error) {
 				return torrentFile{f}, siblings{list, f.Path[:last]}, nil
 			})
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -153,13 +154,20 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// TestStrangers has clients that are not allowed: MNT tells them so, and nothing else tells anything.
+// TestStrangers has clients that are not allowed: MNT tells them so, and nothing else tells anything. Nothing is read for them.
 func TestStrangers(t *testing.T) {
-	v := serve(t, library(t, damaged))
+	var reads atomic.Int32
+	v := serve(t, library(t, func() ([]tree.File, error) {
+		reads.Add(1)
+		return damaged()
+	}))
 	v.both(stranger, func(t *testing.T, w *wire) {
 		for _, version := range Versions {
-			for _, p := range []string{"/", "/films", "/nothing", "/films/single.iso", ""} {
+			for _, p := range []string{"/", "/films", "/nothing", "/films/single.iso", "/films/broken/any", ""} {
 				w.expect("MNT", version, procMnt, path(p), accepted(rpc.Success, words(13)...))
+				if got := v.results.Load(); got != 13 {
+					t.Errorf("MNT of %q: Call.Result is %d", p, got)
+				}
 			}
 			w.expect("MNT of a path of 1025", version, procMnt, path(strings.Repeat("x", 1025)), accepted(rpc.GarbageArgs))
 			w.expect("NULL", version, 0, nil, accepted(rpc.Success))
@@ -170,6 +178,9 @@ func TestStrangers(t *testing.T) {
 	})
 	if n := len(v.mounts.Mounts()); n > 0 {
 		t.Errorf("%d mounts of strangers are remembered", n)
+	}
+	if n := reads.Load(); n > 0 {
+		t.Errorf("a torrent is read %d times for strangers", n)
 	}
 }
 

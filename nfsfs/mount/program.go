@@ -98,8 +98,12 @@ func (s *Server) mnt(call *rpc.Call, d *xdr.Decoder, reply []byte) ([]byte, rpc.
 	if d.Err() != nil {
 		return reply, rpc.GarbageArgs
 	}
+	if !call.Allowed { // before the tree is asked, which may read the disk and begin to read archives
+		call.Result = statusAccess
+		return xdr.AppendUint32(reply, statusAccess), rpc.Success
+	}
 	n, err := s.tree.Walk(ended, split(path)...)
-	if call.Allowed && errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) {
 		var n tree.Node
 		wait := func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, archiveWait)
@@ -123,9 +127,9 @@ var ended = func() context.Context {
 // archiveWait is how long a client waits for a folder in an archive that was not read yet.
 const archiveWait = 20 * time.Second
 
-// answer says whether a client may mount what was found at a path.
+// answer says whether what was found at a path can be mounted.
 func (s *Server) answer(call *rpc.Call, path string, n tree.Node, err error, reply []byte) ([]byte, rpc.Status) {
-	status := found(call, n, err)
+	status := found(n, err)
 	call.Result = status
 	reply = xdr.AppendUint32(reply, status)
 	if status != statusOK {
@@ -142,11 +146,9 @@ func (s *Server) answer(call *rpc.Call, path string, n tree.Node, err error, rep
 	return xdr.AppendWords(reply, 2, rpc.AuthSys, rpc.AuthNone), rpc.Success
 }
 
-// found says whether a client gets what was found, or why not.
-func found(call *rpc.Call, n tree.Node, err error) uint32 {
+// found says whether what was found can be mounted, or why not.
+func found(n tree.Node, err error) uint32 {
 	switch {
-	case !call.Allowed:
-		return statusAccess
 	case errors.Is(err, fs.ErrNotExist):
 		return statusNoEnt
 	case errors.Is(err, tree.ErrNotDir), err == nil && !n.IsDir():

@@ -1,10 +1,15 @@
 package nfs3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +21,7 @@ type crate struct {
 	open    chan struct{}
 	refused error
 	said    *atomic.Bool // that it is refused; nil if it is not
+	full    error        // there are no file ids for what is inside
 }
 
 func (c crate) Members(ctx context.Context) ([]tree.Member, error) {
@@ -38,9 +44,11 @@ func (c crate) Members(ctx context.Context) ([]tree.Member, error) {
 func (c crate) Shown() bool { return c.said == nil || !c.said.Load() }
 
 // ids are file ids from 5000 on, of the archive of one torrent.
-type ids struct{}
+type ids struct{ full error }
 
-func (ids) Take(_ string, n int) ([]tree.Run, error) { return []tree.Run{{First: 5000, N: n}}, nil }
+func (i ids) Take(_ string, n int) ([]tree.Run, error) {
+	return []tree.Run{{First: 5000, N: n}}, i.full
+}
 
 func (ids) Find(id uint64) (string, int, bool) { return "0", int(id - 5000), id >= 5000 }
 
@@ -54,7 +62,7 @@ func serveCrate(t *testing.T, c crate, edit func(*Options)) (*export, tree.Node)
 	}
 	putTorrent(t, tr, tree.Torrent{
 		Infohash: tree.Infohash{88}, Route: filmsID, Name: "x.zip", FirstID: 880, IsFile: true, Size: 100,
-		Archive: c, ArchiveIDs: 882, Numbers: ids{},
+		Archive: c, ArchiveIDs: 882, Numbers: ids{c.full},
 	}, tree.File{Size: 100, Content: text("PK")})
 	e := serve(t, tr, edit)
 	return e, e.node("films", "x.zip")
@@ -101,6 +109,62 @@ func TestArchiveLate(t *testing.T) {
 	if r := e.dial().call(procLookup, top, "a.txt"); r.status != statusJukebox {
 		t.Errorf("LOOKUP: status %d, want JUKEBOX", r.status)
 	}
+}
+
+// TestArchiveFails asks for what is in an archive that cannot be listed, whoever is asked: clients are told so, also those with an old handle.
+func TestArchiveFails(t *testing.T) {
+	old, top := serveCrate(t, crate{open: closed()}, nil)
+	if err := top.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	member := old.node("films", "x.zip", "a.txt").Handle()
+	for name, test := range map[string]struct {
+		crate crate
+		want  uint32
+	}{
+		"given up":              {crate{refused: errors.New("no byte from the swarm for 5m")}, statusIO},
+		"a file is missing":     {crate{refused: fmt.Errorf("the metainfo: %w", fs.ErrNotExist)}, statusIO},
+		"the time of a tracker": {crate{refused: fmt.Errorf("a tracker: %w", context.DeadlineExceeded)}, statusIO},
+		"no room for numbers":   {crate{full: syscall.ENOSPC}, statusIO},
+		"no descriptors":        {crate{refused: syscall.EMFILE}, statusJukebox},
+		"a stop":                {crate{refused: fmt.Errorf("another: %w", context.Canceled)}, statusJukebox},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			test.crate.open = closed()
+			e, top := serveCrate(t, test.crate, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			w := e.dial()
+			for range 2 {
+				for what, r := range map[string]*result{
+					"LOOKUP":                w.call(procLookup, top, "a.txt"),
+					"READDIR":               w.call(procReaddir, top, uint64(0), uint64(0), uint32(4096)),
+					"READ of a member":      w.call(procRead, member[:], uint64(0), uint32(10)),
+					"GETATTR of a member":   w.call(procGetattr, member[:]),
+					"REMOVE below a member": w.call(procRemove, member[:], "x"),
+				} {
+					if r.status != test.want {
+						t.Errorf("%s: status %d, want %d", what, r.status, test.want)
+					}
+				}
+			}
+			if r := w.call(procGetattr, top); r.status != statusOK || r.obj.kind != typeDir {
+				t.Errorf("GETATTR: status %d", r.status)
+			}
+			if err := e.close(); err != nil {
+				t.Error(err)
+			}
+			if n := strings.Count(log.String(), "\n"); n != 1 {
+				t.Errorf("it is logged in %d lines:\n%s", n, &log)
+			}
+		})
+	}
+}
+
+// closed returns a channel from which everybody receives at once.
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 // TestNotArchive asks for what is in a file that is none.

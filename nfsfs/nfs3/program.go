@@ -8,8 +8,10 @@ package nfs3
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -98,6 +100,8 @@ type Options struct {
 	Changes func(ctx context.Context, client netip.AddrPort, record []byte) ([]byte, error)
 	// Read is told of each READ that returned data.
 	Read func(call *rpc.Call, node tree.Node, offset int64, n int)
+	// Logger is told, once in a while, why something cannot be listed.
+	Logger *slog.Logger
 }
 
 // Space is how much there is on a disk.
@@ -108,11 +112,12 @@ type Space struct {
 
 // Server answers calls. It is safe for concurrent use.
 type Server struct {
-	opts Options
+	opts    Options
+	failure atomic.Int64 // when one was logged; Unix, in nanoseconds
 }
 
 // New returns a Server.
-func New(opts Options) *Server { return &Server{opts} }
+func New(opts Options) *Server { return &Server{opts: opts} }
 
 var _ rpc.Handler = (*Server)(nil)
 
@@ -141,7 +146,10 @@ func (s *Server) load(call *rpc.Call, handle []byte) bool {
 		if ctx.Err() == nil {
 			ctx, cancel := context.WithTimeout(ctx, s.opts.ReadWait)
 			defer cancel()
-			_ = s.opts.Tree.Load(ctx, handle) // the answer says so
+			// The tree keeps the error until the answer, unless it is one of ctx.
+			if err := s.opts.Tree.Load(ctx, handle); err != nil && ctx.Err() == nil {
+				s.logFailure(err)
+			}
 		}
 	}
 	return call.Later(wait, func(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
@@ -149,6 +157,20 @@ func (s *Server) load(call *rpc.Call, handle []byte) bool {
 		return s.serve(call, reply)
 	})
 }
+
+// logFailure says why something could not be loaded. Clients may ask for thousands of such things, and again.
+func (s *Server) logFailure(err error) {
+	if errors.Is(err, tree.ErrNotArchive) {
+		return // whoever found that out tells people
+	}
+	now, last := time.Now().UnixNano(), s.failure.Load()
+	if now-last >= int64(failurePause) && s.failure.CompareAndSwap(last, now) {
+		s.opts.Logger.Warn("what a client looks for cannot be listed", "err", err)
+	}
+}
+
+// failurePause is how long no further failure is logged.
+const failurePause = 10 * time.Second
 
 func (s *Server) serve(call *rpc.Call, reply []byte) ([]byte, rpc.Status) {
 	d := xdr.NewDecoder(call.Args)

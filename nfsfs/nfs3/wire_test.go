@@ -62,6 +62,7 @@ func serve(t testing.TB, tr *tree.Tree, edit func(*Options)) *export {
 			defer e.mu.Unlock()
 			e.reads = append(e.reads, seen{node, offset, n})
 		},
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	if edit != nil {
 		edit(&opts)
