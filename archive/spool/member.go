@@ -20,7 +20,8 @@ type Member struct {
 // Size is what the member decodes to, in bytes.
 func (m *Member) Size() int64 { return m.e.size }
 
-// Close says that it is not read any more; reads that are in flight go on. Its file stays until the room is needed.
+// Close says that it is not read any more; reads that are in flight go on. Its file stays until the room is needed, and its decoder as if
+// it were open: who reads often opens it anew for each read.
 func (m *Member) Close() {
 	s := m.e.s
 	s.mu.Lock()
@@ -33,14 +34,10 @@ func (m *Member) Close() {
 	m.e.leave()
 }
 
-// leave stops decoding what nobody has open, and forgets a member that nobody knows.
+// leave forgets a member that nobody knows. It needs mu.
 func (e *entry) leave() {
-	if e.handles > 0 || e.readers > 0 {
-		return
-	}
-	if e.decoding != nil {
-		e.decoding.cancel()
-	} else if e.path == "" && !e.reserved && e.s.entries[e.hash] == e {
+	known := e.handles > 0 || e.readers > 0 || e.decoding != nil || e.path != "" || e.reserved
+	if !known && e.s.entries[e.hash] == e {
 		delete(e.s.entries, e.hash)
 	}
 }
@@ -165,6 +162,7 @@ func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
 		return "", err
 	case end <= e.done:
 		if e.decoding != nil { // it may go on, to stay ahead
+			e.waited = time.Now()
 			e.decoding.poke()
 		}
 		path := e.path
