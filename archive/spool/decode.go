@@ -24,6 +24,7 @@ type decoding struct {
 	ended  chan struct{} // closed at its end
 	placed bool          // it has a place among the decoders; belongs to Spool.mu
 	idle   *time.Timer   // calls rest
+	sums   sums          // of what was decoded
 }
 
 // poke has it look at what is wanted.
@@ -189,6 +190,7 @@ func (d *decoding) decode(f *os.File) error {
 		if err != nil {
 			return err
 		}
+		d.sums.add(buf[:n])
 		if skipped += int64(n); n == 0 {
 			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, skipped, e.size)
 		}
@@ -205,6 +207,7 @@ func (d *decoding) decode(f *os.File) error {
 		if got == 0 {
 			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, done, e.size)
 		}
+		d.sums.add(buf[:got])
 		if err := d.occupy(done + int64(got)); err != nil {
 			return err
 		}

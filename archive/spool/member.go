@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,13 +76,18 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer m.e.end()
-	for {
+	for again := false; ; {
 		path, err := m.e.await(ctx, off+int64(len(p)))
 		if err != nil {
 			return 0, err
 		}
-		n, err := readFile(path, p, off)
+		n, err := m.e.read(path, p, off)
 		if errors.Is(err, fs.ErrNotExist) && m.e.moved(path) {
+			continue
+		}
+		if errors.Is(err, errSum) && !again {
+			again = true // which costs decoding all of it
+			m.e.discard(path, err)
 			continue
 		}
 		if err == nil && atEnd {
@@ -91,12 +97,18 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 }
 
-func readFile(path string, p []byte, off int64) (int, error) {
+// read reads from the file, of which what an earlier run has left, or was not read yet, is checked.
+func (e *entry) read(path string, p []byte, off int64) (int, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
+	if strings.HasSuffix(path, doneSuffix) {
+		if err := e.check(f, off, off+int64(len(p))); err != nil {
+			return 0, err
+		}
+	}
 	n, err := f.ReadAt(p, off)
 	if n == len(p) {
 		return n, nil
@@ -142,7 +154,7 @@ func (e *entry) moved(path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.path == path && e.finished {
-		e.path, e.done, e.finished = "", 0, false
+		e.path, e.done, e.finished, e.checked = "", 0, false, nil
 	}
 	return path == "" || e.path != path || e.renaming // empty if it was evicted just before the read
 }

@@ -100,15 +100,16 @@ type entry struct {
 	opener   Opener
 	level    int // stays while it is being decoded
 	handles  int
-	readers  int    // reads in flight: what is read is not evicted
-	path     string // of its file; empty if there is none
-	reserved bool   // its part of the limit
-	taken    int64  // bytes taken from Options.Room
-	doomed   bool   // it goes once its decoder has ended
-	done     int64  // bytes that can be read
-	finished bool   // all is there, and the file says so
-	renaming bool   // the file is about to have another path
-	err      error  // remembered
+	readers  int      // reads in flight: what is read is not evicted
+	path     string   // of its file; empty if there is none
+	reserved bool     // its part of the limit
+	taken    int64    // bytes taken from Options.Room
+	doomed   bool     // it goes once its decoder has ended
+	done     int64    // bytes that can be read
+	finished bool     // all is there, and the file says so
+	checked  []uint64 // which sums of the file were seen to be right in this run: a bit for each; nil for none
+	renaming bool     // the file is about to have another path
+	err      error    // remembered
 	lastUse  uint64
 	usedAt   time.Time // likewise, as others know it
 	wanted   int64     // the farthest end of a read, since the decoder was started

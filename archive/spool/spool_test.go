@@ -173,7 +173,7 @@ func files(t testing.TB, dir string) (done, part int) {
 func TestConcurrent(t *testing.T) {
 	const size, members = 600_000, 6
 	var all, most atomic.Int32
-	s := open(t, Options{Workers: 2, Limit: func() int64 { return 4 * (size + trailerSize) }, Ahead: 100_000})
+	s := open(t, Options{Workers: 2, Limit: func() int64 { return 4 * fileSize(size) }, Ahead: 100_000})
 	var wg sync.WaitGroup
 	for i := range members {
 		b := content(uint64(i), size)
@@ -198,7 +198,7 @@ func TestConcurrent(t *testing.T) {
 	if n := most.Load(); n > 2 || n == 0 {
 		t.Errorf("%d decoders at a time, want 2", n)
 	}
-	if n := s.Used(); n > 4*(size+trailerSize) {
+	if n := s.Used(); n > 4*fileSize(size) {
 		t.Errorf("%d bytes are in use", n)
 	}
 }
