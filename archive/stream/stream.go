@@ -220,7 +220,7 @@ var unsupported = []error{
 func (d *decoder) guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			reason := d.src.err // which comes again or not, and may be why a decoder has other data than there are
+			reason := d.src.err // it may be gone the next time
 			if reason == nil {
 				reason = ErrFormat
 			}
