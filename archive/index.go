@@ -301,9 +301,19 @@ func (x *indexes) free(n int64) (freed int64) {
 	return freed
 }
 
-// shrink removes folders until there is room for n bytes within the limit, but for one. It says whether there is.
+// shrink removes folders until there is room for n bytes within the limit, but for one. It says whether there is. It removes none where that
+// would be for nothing, or there is no limit yet.
 func (x *indexes) shrink(but string, n int64) bool {
 	limit := x.limit()
+	x.mu.Lock()
+	own := int64(0)
+	if f := x.folders[but]; f != nil {
+		own = f.bytes
+	}
+	x.mu.Unlock()
+	if limit <= 0 || own > limit-n {
+		return false
+	}
 	for {
 		x.mu.Lock()
 		fits := x.used <= limit-n

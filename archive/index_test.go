@@ -133,10 +133,11 @@ func TestIndexOldestFirst(t *testing.T) {
 			t.Errorf("%v are left", got)
 		}
 		x.write(t.Context(), "e/list", make([]byte, 100_000))
-		if x.read("e/list") != nil {
-			t.Error("more was kept than may be")
+		if x.read("e/list") != nil || len(x.names()) != 3 {
+			t.Errorf("what is more than may be was kept, or %v are left", x.names())
 		}
 		checkIndexes(t, x, a)
+		x.free(1 << 30)
 		x.write(t.Context(), "e/list", make([]byte, 10_000))
 		x.write(t.Context(), "f/list", make([]byte, 10_000))
 		time.Sleep(time.Second)
@@ -214,5 +215,42 @@ func TestForget(t *testing.T) {
 	}
 	if s.indexes.read("b/0/0"+pointsSuffix) == nil {
 		t.Error("what was learned of the other is not kept")
+	}
+}
+
+// TestIndexTooLarge leaves what is known of other torrents where it would be removed for nothing: for what does not fit without it either, or
+// for a limit that is not known yet.
+func TestIndexTooLarge(t *testing.T) {
+	dir, limit := t.TempDir(), int64(100_000)
+	a := &account{limit: 1 << 30}
+	x, err := openIndexes(dir, a, func() int64 { return limit }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.write(t.Context(), "a/list", make([]byte, 20_000))
+	x.write(t.Context(), "b/1/list", make([]byte, 40_000))
+	for _, c := range []struct {
+		key   string
+		size  int
+		limit int64
+		left  string
+	}{
+		{"c/list", 120_000, 100_000, "a b"},
+		{"c/list", 10, 0, "a b"},
+		{"c/list", 10, -1, "a b"},
+		{"b/2/list", 60_000, 100_000, "a b"}, // with what else there is of b
+		{"b/2/list", 30_000, 100_000, "b"},
+		{"c/list", 30_000, 100_000, "c"},
+	} {
+		limit = c.limit
+		x.write(t.Context(), c.key, make([]byte, c.size))
+		if got := strings.Join(x.names(), " "); got != c.left {
+			t.Errorf("%d bytes of %s within %d: %s are left, want %s", c.size, c.key, c.limit, got, c.left)
+		}
+		checkIndexes(t, x, a)
+	}
+	limit, a.used = 0, 0
+	if x, err = openIndexes(dir, a, func() int64 { return limit }, slog.New(slog.DiscardHandler)); err != nil || len(x.folders) != 1 {
+		t.Errorf("%v are left when it is opened without a limit, %v", x.names(), err)
 	}
 }

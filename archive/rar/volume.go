@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // maxStub is how much of a program may come before the archive in it: where unrar looks for it, too.
@@ -21,9 +22,15 @@ type volume struct {
 	cache  *quickOpen // nil before it was needed
 }
 
+// errNoVolume is in the errors about volumes that the set has not. An fs.ErrNotExist of a read is not: a file behind the volume may be gone.
+var errNoVolume = errors.New("no such volume")
+
 // openVolume opens volume n and reads its beginning.
 func openVolume(v Volumes, n int, b *budget) (*volume, error) {
 	r, size, err := v.Open(n)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", errNoVolume, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open volume %d: %w", n, err)
 	}

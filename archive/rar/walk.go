@@ -3,7 +3,6 @@ package rar
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 )
 
 // walk goes from header to header, and from volume to volume.
@@ -48,14 +47,14 @@ func list(v Volumes, l Limits, predict bool) (*Archive, error) {
 
 // endsEarly says whether after an error in volume n there is a listing, of what was found before it.
 func (w *walk) endsEarly(n int, err error) bool {
-	early := errors.Is(err, ErrBudget) || errors.Is(err, ErrFormat) || n > 0 && errors.Is(err, fs.ErrNotExist)
+	early := errors.Is(err, ErrBudget) || errors.Is(err, ErrFormat) || n > 0 && errors.Is(err, errNoVolume)
 	return early && len(w.archive.Members) > 0
 }
 
 // volume lists volume n, and returns the one to go on with, or -1 if that was all. An error may come after some of its members.
 func (w *walk) volume(n int) (next int, err error) {
 	v, err := openVolume(w.volumes, n, w.budget)
-	if n > 0 && w.open < 0 && !w.more && errors.Is(err, fs.ErrNotExist) {
+	if n > 0 && w.open < 0 && !w.more && errors.Is(err, errNoVolume) {
 		return -1, nil
 	}
 	if err != nil {

@@ -420,3 +420,39 @@ func TestVerify(t *testing.T) {
 		}
 	}
 }
+
+// gone is Volumes of which the bytes of one are gone.
+type gone struct {
+	Volumes
+	n int
+}
+
+func (g gone) Open(n int) (io.ReaderAt, int64, error) {
+	r, size, err := g.Volumes.Open(n)
+	if n == g.n && err == nil {
+		r = goneReader{}
+	}
+	return r, size, err
+}
+
+type goneReader struct{}
+
+func (goneReader) ReadAt([]byte, int64) (int, error) {
+	return 0, &fs.PathError{Op: "open", Path: "piece", Err: fs.ErrNotExist}
+}
+
+// TestGone does not take a file that is missing behind a volume for the end of the set.
+func TestGone(t *testing.T) {
+	for _, format := range []int{4, 5} {
+		split := write(t, rartest.Options{Format: format, VolumeSize: 1000}, sized("a", 300), sized("b", 5000))
+		whole := write(t, rartest.Options{Format: format, VolumeSize: 600}, sized("a", 300), sized("b", 300))
+		for _, v := range []Volumes{split, whole} {
+			if a, err := ReadAll(gone{v, 1}, Limits{}); a != nil || !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("format %d: %+v, %v", format, a, err)
+			}
+		}
+		if a, err := ReadAll(split[:1], Limits{}); err != nil || !errors.Is(a.Truncated, fs.ErrNotExist) {
+			t.Errorf("format %d, without the second volume: %+v, %v", format, a, err)
+		}
+	}
+}

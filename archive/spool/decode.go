@@ -12,7 +12,7 @@ import (
 // chunk is how many bytes are decoded before they are written, unless somebody waits for fewer.
 const chunk = 256 << 10
 
-// errIdle ends a decoder that nobody needs.
+// errIdle ends a decoder whose place others need.
 var errIdle = errors.New("nobody waits")
 
 // decoding is a goroutine that decodes a member.
@@ -23,6 +23,8 @@ type decoding struct {
 	wake   chan struct{} // has room for one
 	ended  chan struct{} // closed at its end
 	placed bool          // it has a place among the decoders; belongs to Spool.mu
+	idle   *time.Timer   // calls rest
+	sums   sums          // of what was decoded
 }
 
 // poke has it look at what is wanted.
@@ -46,13 +48,35 @@ func (s *Spool) demand(e *entry) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	d := &decoding{e: e, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	e.decoding = d
+	d.idle = time.AfterFunc(s.o.Idle, d.rest)
 	s.wg.Go(d.run)
+}
+
+// rest ends the decoder if nobody has read for a while, also one that waits for the swarm. A client whose read took too long comes again,
+// and should find more then; one that doesn't has left.
+func (d *decoding) rest() {
+	e, s := d.e, d.e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.decoding != d {
+		return
+	}
+	left := s.o.Idle - time.Since(e.waited)
+	switch {
+	case len(e.waiters) > 0:
+		d.idle.Reset(s.o.Idle)
+	case left > 0:
+		d.idle.Reset(left)
+	case e.done < e.size:
+		d.cancel()
+	}
 }
 
 // run decodes until all is done, nobody waits, or something fails.
 func (d *decoding) run() {
 	defer close(d.ended)
 	defer d.cancel()
+	defer d.idle.Stop()
 	err := d.turn()
 	s := d.e.s
 	permanent := err != nil && d.ctx.Err() == nil && (errors.Is(err, ErrSize) || errors.Is(err, ErrDecoder) || s.o.Permanent(err))
@@ -166,6 +190,7 @@ func (d *decoding) decode(f *os.File) error {
 		if err != nil {
 			return err
 		}
+		d.sums.add(buf[:n])
 		if skipped += int64(n); n == 0 {
 			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, skipped, e.size)
 		}
@@ -182,6 +207,7 @@ func (d *decoding) decode(f *os.File) error {
 		if got == 0 {
 			return fmt.Errorf("%w: %d bytes, not %d", ErrSize, done, e.size)
 		}
+		d.sums.add(buf[:got])
 		if err := d.occupy(done + int64(got)); err != nil {
 			return err
 		}
@@ -235,7 +261,6 @@ func (d *decoding) read(r io.Reader, p []byte) (int, error) {
 // await waits until more is wanted, and says how many bytes to decode next.
 func (d *decoding) await() (int64, error) {
 	e, s := d.e, d.e.s
-	var idle <-chan time.Time
 	for {
 		s.mu.Lock()
 		n := min(chunk, e.size-e.done)
@@ -243,8 +268,7 @@ func (d *decoding) await() (int64, error) {
 			n = min(n, w.end-e.done) // it may be long until there is more
 		}
 		wanted := len(e.waiters) > 0 || e.done < e.wanted+min(s.o.Ahead, e.size-e.wanted)
-		// A client whose read took too long comes again: it should find more then. One that doesn't has left.
-		left := len(e.waiters) == 0 && (len(s.places[e.level].queue) > 0 || time.Since(e.waited) > s.o.Idle)
+		left := len(e.waiters) == 0 && len(s.places[e.level].queue) > 0
 		s.mu.Unlock()
 		switch {
 		case d.ctx.Err() != nil:
@@ -253,15 +277,9 @@ func (d *decoding) await() (int64, error) {
 			return 0, errIdle
 		case wanted:
 			return n, nil
-		case idle == nil:
-			t := time.NewTimer(s.o.Idle)
-			defer t.Stop()
-			idle = t.C
 		}
 		select {
 		case <-d.wake:
-		case <-idle:
-			return 0, errIdle
 		case <-d.ctx.Done():
 		}
 	}

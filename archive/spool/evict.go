@@ -13,10 +13,10 @@ func (s *Spool) Free(n int64, before time.Time, force bool) int64 {
 }
 
 // Evict evicts the members whose keys are below a folder, which has one or two elements: "a/b" is that of the key "a/b/c". It does so in
-// the way of Free.
+// the way of Free, but ends also decoders of what nobody has open.
 func (s *Spool) Evict(folder string, force bool) int64 {
 	prefix := prefixOf(folder)
-	return s.evictAll(maxSize, func(e *entry) bool { return strings.HasPrefix(e.hash, prefix) && (force || e.isIdle()) })
+	return s.evictAll(maxSize, func(e *entry) bool { return strings.HasPrefix(e.hash, prefix) && (force || e.isLeft()) })
 }
 
 // Keep evicts the members whose keys begin with none of the elements, and are not in use.
@@ -25,11 +25,14 @@ func (s *Spool) Keep(elements []string) int64 {
 	for _, element := range elements {
 		known[prefixOf(element)] = true
 	}
-	return s.evictAll(maxSize, func(e *entry) bool { return !known[e.hash[:groupDigits]] && e.isIdle() })
+	return s.evictAll(maxSize, func(e *entry) bool { return !known[e.hash[:groupDigits]] && e.isLeft() })
 }
 
 // isIdle says whether nobody reads the member, and it is not being decoded. It needs mu.
 func (e *entry) isIdle() bool { return e.readers == 0 && e.decoding == nil }
+
+// isLeft says likewise, or that nobody has the member open, though a decoder may stay for who comes again. It needs mu.
+func (e *entry) isLeft() bool { return e.isIdle() || e.readers == 0 && e.handles == 0 }
 
 // evictAll evicts members that pass until n bytes on disk are free, and returns how many are, or will be soon.
 func (s *Spool) evictAll(n int64, pass func(*entry) bool) (freed int64) {

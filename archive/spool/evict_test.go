@@ -36,7 +36,7 @@ func TestRoom(t *testing.T) {
 			}
 			eventually(t, "the decoder goes on", func() bool { return c.active.Load() == 0 })
 			took, _ := r.sums()
-			if want := blocks(size + trailerSize); fail == nil && took != want {
+			if want := blocks(fileSize(size)); fail == nil && took != want {
 				t.Errorf("%d bytes of room taken, want %d", took, want)
 			}
 			eventually(t, "room is kept", func() bool { s.Free(1<<40, time.Now(), false); return s.Used() == 0 })
@@ -150,10 +150,10 @@ func TestBefore(t *testing.T) {
 		if n := s.Free(1<<40, times[0], false); n != 0 {
 			t.Errorf("%d bytes freed", n)
 		}
-		if n := s.Free(1<<40, times[2], false); n != 2*blocks(1000+trailerSize) {
+		if n := s.Free(1<<40, times[2], false); n != 2*blocks(fileSize(1000)) {
 			t.Errorf("%d bytes freed", n)
 		}
-		if n := s.Free(1<<40, times[2].Add(1), false); n != blocks(1000+trailerSize) {
+		if n := s.Free(1<<40, times[2].Add(1), false); n != blocks(fileSize(1000)) {
 			t.Errorf("%d bytes freed", n)
 		}
 	})
@@ -163,7 +163,7 @@ func TestBefore(t *testing.T) {
 func TestEvict(t *testing.T) {
 	b := content(1, 1000)
 	keys := []string{"a/0/1", "a/0/2/3", "a/0", "a/1/1", "a", "ab/0/1", "b/0/1"}
-	one := blocks(1000 + trailerSize)
+	one := blocks(fileSize(1000))
 	for _, restart := range []bool{false, true} {
 		dir := t.TempDir()
 		s := open(t, Options{Dir: dir})

@@ -16,18 +16,19 @@ import (
 
 // A file in the folder is named by the member's key, and a number of its own, so that a new one and one that is being removed don't meet.
 // Of the key there are SHA-256 sums, in hexadecimal digits: 16 of that of its first element, 16 of that of its first two, and 32 of that of
-// all. While the member is decoded, its name ends in partSuffix. When all is there, a
-// trailer is added, the file is synced, and gets doneSuffix.
+// all. While the member is decoded, its name ends in partSuffix. When all is there, sums and a
+// trailer are added, the file is synced, and gets doneSuffix.
 //
 //	data      of the member
-//	trailer   "shoalsp1", the size of the data (8 bytes), the CRC-32C of the name's hash and both of these, little-endian
+//	sums      the CRC-32C of each sumLength bytes of the data, and of the rest, 4 bytes each, little-endian
+//	trailer   "shoalsp2", the size of the data (8 bytes), the CRC-32C of the name's hash and both of these, little-endian
 const (
 	partSuffix = ".part"
 	doneSuffix = ".done"
 
 	hashDigits  = 64
 	groupDigits = 16
-	magic       = "shoalsp1"
+	magic       = "shoalsp2"
 	trailerSize = int64(len(magic) + 8 + 4)
 )
 
@@ -64,10 +65,10 @@ func trailer(hash string, size int64) []byte {
 // finish marks the file as whole, durably.
 func (d *decoding) finish(f *os.File) error {
 	e, s := d.e, d.e.s
-	if err := d.occupy(e.size + trailerSize); err != nil {
+	if err := d.occupy(fileSize(e.size)); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(trailer(e.hash, e.size), e.size); err != nil {
+	if _, err := f.WriteAt(append(d.sums.end(), trailer(e.hash, e.size)...), e.size); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -82,7 +83,7 @@ func (d *decoding) finish(f *os.File) error {
 	defer s.mu.Unlock()
 	e.renaming = false
 	if err == nil {
-		e.path, e.finished = path, true
+		e.path, e.finished, e.checked = path, true, nil
 	}
 	return err
 }
@@ -114,9 +115,9 @@ func (s *Spool) scan() error {
 			continue
 		}
 		if ok && s.entries[hash] == nil {
-			e := &entry{s: s, hash: hash, size: size, path: path, reserved: true, done: size, finished: true, taken: blocks(size + trailerSize)}
+			e := &entry{s: s, hash: hash, size: size, path: path, reserved: true, done: size, finished: true, taken: blocks(fileSize(size))}
 			s.entries[hash] = e
-			s.used += size + trailerSize
+			s.used += fileSize(size)
 			if s.o.Room != nil {
 				s.o.Room.Add(e.taken)
 			}
@@ -146,12 +147,15 @@ func readTrailer(path, hash string) (size int64, when time.Time, ok bool) {
 	if err != nil || info.Size() < trailerSize {
 		return 0, when, false
 	}
-	size = info.Size() - trailerSize
 	b := make([]byte, trailerSize)
-	if _, err := f.ReadAt(b, size); err != nil || string(b) != string(trailer(hash, size)) {
+	if _, err := f.ReadAt(b, info.Size()-trailerSize); err != nil {
 		return 0, when, false
 	}
-	return size, info.ModTime(), true
+	claim := binary.LittleEndian.Uint64(b[len(magic):])
+	if claim > maxSize || fileSize(int64(claim)) != info.Size() || string(b) != string(trailer(hash, int64(claim))) {
+		return 0, when, false
+	}
+	return int64(claim), info.ModTime(), true
 }
 
 // remove removes a file, if it is there.

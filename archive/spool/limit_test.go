@@ -63,7 +63,7 @@ func (r *room) Give(n int64) {
 // TestLimit evicts whole members, the one that was read least lately, and says why there is no room.
 func TestLimit(t *testing.T) {
 	const size = 100_000
-	const whole = size + trailerSize // an int64
+	whole := fileSize(size)
 	onDisk := blocks(whole)
 	limit := 3 * whole
 	r := &room{free: 3 * onDisk}
@@ -130,7 +130,7 @@ func TestLimit(t *testing.T) {
 func TestReadIsKept(t *testing.T) {
 	const size = 100_000
 	b := content(8, size)
-	s := open(t, Options{Limit: func() int64 { return size + trailerSize }, Workers: 2, Wait: 100 * time.Millisecond})
+	s := open(t, Options{Limit: func() int64 { return fileSize(size) }, Workers: 2, Wait: 100 * time.Millisecond})
 	slow := &codec{b: b, gate: make(chan int)}
 	m1, m2 := member(t, s, "slow", size, slow), member(t, s, "other", size, &codec{b: b})
 	var wg sync.WaitGroup
@@ -172,7 +172,7 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := int64(len(b)) + trailerSize
+	whole := fileSize(int64(len(b)))
 	r := &room{free: 2 * blocks(whole)}
 	s = open(t, Options{Dir: dir, Room: r, Limit: func() int64 { return 3*whole - 1 }})
 	if done, part := files(t, dir); done != 2 || part != 0 || s.Used() != 2*whole || r.free != 0 {

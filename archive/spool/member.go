@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,8 @@ type Member struct {
 // Size is what the member decodes to, in bytes.
 func (m *Member) Size() int64 { return m.e.size }
 
-// Close says that it is not read any more; reads that are in flight go on. Its file stays until the room is needed.
+// Close says that it is not read any more; reads that are in flight go on. Its file stays until the room is needed, and its decoder as if
+// it were open: who reads often opens it anew for each read.
 func (m *Member) Close() {
 	s := m.e.s
 	s.mu.Lock()
@@ -33,14 +35,10 @@ func (m *Member) Close() {
 	m.e.leave()
 }
 
-// leave stops decoding what nobody has open, and forgets a member that nobody knows.
+// leave forgets a member that nobody knows. It needs mu.
 func (e *entry) leave() {
-	if e.handles > 0 || e.readers > 0 {
-		return
-	}
-	if e.decoding != nil {
-		e.decoding.cancel()
-	} else if e.path == "" && !e.reserved && e.s.entries[e.hash] == e {
+	known := e.handles > 0 || e.readers > 0 || e.decoding != nil || e.path != "" || e.reserved
+	if !known && e.s.entries[e.hash] == e {
 		delete(e.s.entries, e.hash)
 	}
 }
@@ -78,13 +76,18 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer m.e.end()
-	for {
+	for again := false; ; {
 		path, err := m.e.await(ctx, off+int64(len(p)))
 		if err != nil {
 			return 0, err
 		}
-		n, err := readFile(path, p, off)
+		n, err := m.e.read(path, p, off)
 		if errors.Is(err, fs.ErrNotExist) && m.e.moved(path) {
+			continue
+		}
+		if errors.Is(err, errSum) && !again {
+			again = true // which costs decoding all of it
+			m.e.discard(path, err)
 			continue
 		}
 		if err == nil && atEnd {
@@ -94,12 +97,18 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 }
 
-func readFile(path string, p []byte, off int64) (int, error) {
+// read reads from the file, of which what an earlier run has left, or was not read yet, is checked.
+func (e *entry) read(path string, p []byte, off int64) (int, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
+	if strings.HasSuffix(path, doneSuffix) {
+		if err := e.check(f, off, off+int64(len(p))); err != nil {
+			return 0, err
+		}
+	}
 	n, err := f.ReadAt(p, off)
 	if n == len(p) {
 		return n, nil
@@ -145,7 +154,7 @@ func (e *entry) moved(path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.path == path && e.finished {
-		e.path, e.done, e.finished = "", 0, false
+		e.path, e.done, e.finished, e.checked = "", 0, false, nil
 	}
 	return path == "" || e.path != path || e.renaming // empty if it was evicted just before the read
 }
@@ -165,6 +174,7 @@ func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
 		return "", err
 	case end <= e.done:
 		if e.decoding != nil { // it may go on, to stay ahead
+			e.waited = time.Now()
 			e.decoding.poke()
 		}
 		path := e.path

@@ -94,7 +94,7 @@ var errInUse = errors.New("others are being read")
 const lookPause = 20 * time.Millisecond
 
 func (s *Spool) tryReserve(ctx context.Context, e *entry) error {
-	need := e.size + trailerSize
+	need := fileSize(e.size)
 	limit := s.o.Limit()
 	s.mu.Lock()
 	for !e.reserved {
@@ -152,7 +152,7 @@ func (d *decoding) occupy(n int64) error {
 	if lack <= 0 {
 		return nil
 	}
-	lack = min(max(lack, takeStep), blocks(e.size+trailerSize)-e.taken)
+	lack = min(max(lack, takeStep), blocks(fileSize(e.size))-e.taken)
 	if s.o.Room != nil {
 		if err := s.o.Room.Take(d.ctx, lack); d.ctx.Err() != nil && err != nil {
 			return d.ctx.Err()
@@ -182,10 +182,10 @@ func (s *Spool) evict(e *entry) (drop dropped, ended <-chan struct{}) {
 	}
 	drop.path = e.path
 	if e.reserved {
-		drop.reserved = e.size + trailerSize
+		drop.reserved = fileSize(e.size)
 	}
 	drop.taken = e.taken
-	e.path, e.done, e.finished, e.reserved, e.taken, e.wanted = "", 0, false, false, 0, 0
+	e.path, e.done, e.finished, e.checked, e.reserved, e.taken, e.wanted = "", 0, false, nil, false, 0, 0
 	e.leave()
 	return drop, nil
 }

@@ -45,7 +45,7 @@ type Options struct {
 	Workers int           // decoders of a level that are open at a time, each with its memory; 0 means one for each CPU
 	Ahead   int64         // bytes that are decoded beyond what was asked for, 0 means 4 MiB
 	Wait    time.Duration // how long a member waits for others that are being read to make room, 0 means ten seconds
-	Idle    time.Duration // how long a decoder stays when nobody waits, 0 means a minute
+	Idle    time.Duration // how long a decoder stays when nobody reads, 0 means a minute
 	// Permanent says which errors of a decoder will come again, and are remembered. The others, as those of the
 	// swarm, end the reads that wait, and the next one tries again. May be nil.
 	Permanent func(error) bool
@@ -100,19 +100,20 @@ type entry struct {
 	opener   Opener
 	level    int // stays while it is being decoded
 	handles  int
-	readers  int    // reads in flight: what is read is not evicted
-	path     string // of its file; empty if there is none
-	reserved bool   // its part of the limit
-	taken    int64  // bytes taken from Options.Room
-	doomed   bool   // it goes once its decoder has ended
-	done     int64  // bytes that can be read
-	finished bool   // all is there, and the file says so
-	renaming bool   // the file is about to have another path
-	err      error  // remembered
+	readers  int      // reads in flight: what is read is not evicted
+	path     string   // of its file; empty if there is none
+	reserved bool     // its part of the limit
+	taken    int64    // bytes taken from Options.Room
+	doomed   bool     // it goes once its decoder has ended
+	done     int64    // bytes that can be read
+	finished bool     // all is there, and the file says so
+	checked  []uint64 // which sums of the file were seen to be right in this run: a bit for each; nil for none
+	renaming bool     // the file is about to have another path
+	err      error    // remembered
 	lastUse  uint64
 	usedAt   time.Time // likewise, as others know it
 	wanted   int64     // the farthest end of a read, since the decoder was started
-	waited   time.Time // when somebody did, last
+	waited   time.Time // when somebody read last, or waited for that
 	waiters  []*waiter
 	decoding *decoding // nil if there is none
 }

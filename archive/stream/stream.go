@@ -220,7 +220,11 @@ var unsupported = []error{
 func (d *decoder) guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %w: the decoder panicked: %v", d.what, ErrFormat, p)
+			reason := d.src.err // it may be gone the next time
+			if reason == nil {
+				reason = ErrFormat
+			}
+			err = fmt.Errorf("%s: %w: the decoder panicked: %v", d.what, reason, p)
 		}
 	}()
 	err = f()

@@ -244,3 +244,28 @@ func TestOpenRAR(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) ReadAt([]byte, int64) (int, error) { return 0, f.err }
+
+// clumsy is a decoder that panics once it has read to the end of its source, or that has failed.
+type clumsy struct{ r io.Reader }
+
+func (c clumsy) Read([]byte) (int, error) {
+	_, err := io.Copy(io.Discard, c.r)
+	panic(fmt.Sprint("what now: ", err))
+}
+
+// TestPanic: data are damaged where a decoder panics, unless its source has failed before.
+func TestPanic(t *testing.T) {
+	lost := errors.New("no peers")
+	for _, c := range []struct {
+		source io.Reader
+		want   error
+	}{{bytes.NewReader(text(1000)), ErrFormat}, {io.MultiReader(bytes.NewReader(text(1000)), iotest.ErrReader(lost)), lost}} {
+		src := &source{r: c.source}
+		d := &decoder{what: "test", src: src, r: clumsy{src}, begun: true}
+		for range 2 {
+			if _, err := d.Read(make([]byte, 10)); !errors.Is(err, c.want) || errors.Is(err, ErrFormat) != (c.want == ErrFormat) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		}
+	}
+}
