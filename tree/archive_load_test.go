@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -119,5 +120,124 @@ func TestArchiveShownUnlocked(t *testing.T) {
 	must(t, tr.PutTorrent(single, epoch))
 	if !mustWalk(t, tr, "r/lone.zip").IsDir() {
 		t.Error("it is no folder")
+	}
+}
+
+// TestArchiveUnread uses handles that were got before a restart: what is inside an archive is there when that was read.
+func TestArchiveUnread(t *testing.T) {
+	ids := newNumbers()
+	outer, _, lone := boxes(nil)
+	handles := make(map[string][]byte)
+	for path, n := range loadAll(t, archiveTree(t, ids, ArchivesFolder, outer, lone)) {
+		handles[path] = handleBytes(n)
+	}
+	open := make(chan struct{})
+	outer, _, lone = boxes(open)
+	tr := archiveTree(t, ids, ArchivesFolder, outer, lone)
+	top := mustWalk(t, tr, "r/t/x.zip")
+	if !top.IsDir() || top.Attr().Mode != dirMode {
+		t.Error("an archive that was not read is no folder")
+	}
+	if _, err := top.Dir(); !errors.Is(err, ErrUnread) {
+		t.Errorf("the listing of one that was not read: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, path := range []string{"r/t/x.zip/docs", "r/t/x.zip/docs/inner.zip/deep.txt", "r/t/x.zip/docs/inner.zip"} {
+		h := handles[path]
+		if _, err := tr.Resolve(h); !errors.Is(err, ErrUnread) || tr.Loaded(h, false) {
+			t.Errorf("%q before it was read: %v", path, err)
+		}
+		if err := tr.Load(ctx, h); !errors.Is(err, context.Canceled) {
+			t.Errorf("%q, by who does not wait: %v", path, err)
+		}
+	}
+	if h := handles["r/t/x.zip"]; !tr.Loaded(h, false) || tr.Loaded(h, true) {
+		t.Error("the attributes of an archive have to wait, or its listing has not")
+	}
+	close(open)
+	for path, h := range handles {
+		must(t, tr.Load(t.Context(), h))
+		n, err := tr.Resolve(h)
+		if err != nil || strings.Join(n.Path(), "/") != path || !tr.Loaded(h, true) {
+			t.Errorf("the handle of %q leads to %q, %v", path, n.Path(), err)
+		}
+	}
+}
+
+// TestNotArchive has files that look like archives only: they are files once that is known.
+func TestNotArchive(t *testing.T) {
+	broken := fmt.Errorf("%w: its directory is damaged", ErrNotArchive)
+	outer, inner, lone := boxes(nil)
+	inner.refused, lone.refused = broken, broken
+	tr := archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
+	for _, path := range []string{"r/lone.zip", "r/t/x.zip/docs/inner.zip"} {
+		top := mustWalk(t, tr, path)
+		before := top.Parent().Attr().ModTime
+		if err := top.Load(t.Context()); !errors.Is(err, ErrNotArchive) {
+			t.Errorf("%q: %v", path, err)
+		}
+		file := mustWalk(t, tr, path)
+		if _, err := file.Content(); file.IsDir() || err != nil {
+			t.Errorf("%q is no file: %v", path, err)
+		}
+		if _, err := tr.Resolve(handleBytes(top)); !errors.Is(err, ErrStale) {
+			t.Errorf("the handle of the folder %q: %v", path, err)
+		}
+		if path == "r/lone.zip" && !top.Parent().Attr().ModTime.After(before) {
+			t.Errorf("clients are not told that %q has changed", path)
+		}
+	}
+	outer, inner, lone = boxes(nil)
+	outer.refused = broken
+	outer.known.Store(true)
+	tr = archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
+	if mustWalk(t, tr, "r/t/x.zip").IsDir() {
+		t.Error("what is known to be no archive is shown as one")
+	}
+	_ = inner
+}
+
+// TestArchiveRefuses loads archives whose lists are wrong.
+func TestArchiveRefuses(t *testing.T) {
+	for name, list := range map[string][]Member{
+		"a name":         {member(-1, "a/b", "")},
+		"twice":          {member(-1, "a", ""), member(-1, "a", "")},
+		"no such folder": {member(7, "a", "")},
+		"in a file":      {member(-1, "a", ""), member(0, "b", "")},
+		"in itself":      {{Parent: 0, Name: "a", Dir: true}},
+	} {
+		outer, _, lone := boxes(nil)
+		outer.list = list
+		tr := archiveTree(t, newNumbers(), ArchivesFolder, outer, lone)
+		if err := mustWalk(t, tr, "r/t/x.zip").Load(t.Context()); err == nil {
+			t.Errorf("%s: it is loaded", name)
+		}
+	}
+}
+
+// TestArchiveHandleLater asks for what is inside an archive by a handle, before anything was listed since the restart.
+func TestArchiveHandleLater(t *testing.T) {
+	outer, _, lone := boxes(nil)
+	ids := newNumbers()
+	tr := archiveTree(t, ids, ArchivesFolder, outer, lone)
+	n, err := tr.Walk(t.Context(), "r", "lone.zip", "only.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := n.Handle()
+
+	_, _, lone = boxes(nil)
+	lone.later.Store(true)
+	tr = archiveTree(t, ids, ArchivesFolder, outer, lone)
+	if _, err := tr.Resolve(handle[:]); !errors.Is(err, ErrStale) {
+		t.Errorf("while it is a file: %v", err)
+	}
+	lone.later.Store(false)
+	if err := tr.Load(t.Context(), handle[:]); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := tr.Resolve(handle[:]); err != nil || again.Name() != "only.bin" {
+		t.Errorf("it is %v, %v", again, err)
 	}
 }
