@@ -132,7 +132,8 @@ func (h *header) decodeFile4(f *fields, flags uint64) error {
 	m.Size = int64(size)
 	if unknown {
 		m.Size = -1
-	} else if h.data < 0 || m.Size < 0 {
+	}
+	if h.data < 0 || m.Size < 0 && !unknown {
 		return fmt.Errorf("%w: a size of more than 2⁶³ bytes", ErrFormat)
 	}
 	name := f.take(nameLength)

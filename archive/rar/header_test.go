@@ -168,9 +168,17 @@ func TestDecode4Damaged(t *testing.T) {
 			t.Errorf("byte %d changed: %+v, %v", i, h, err)
 		}
 	}
-	huge := fields4{flags: 0x100, high: []byte{0, 0, 0, 0x80, 0, 0, 0, 0}, method: '0'}.header()
-	if h, err := decode4(huge); !errors.Is(err, ErrFormat) {
-		t.Errorf("a size of 2⁶³: %+v, %v", h, err)
+	for what, huge := range map[string]fields4{
+		"2⁶³ bytes of data":            {flags: 0x100, high: []byte{0, 0, 0, 0x80, 0, 0, 0, 0}, method: '0'},
+		"2⁶³ bytes":                    {flags: 0x100, high: []byte{0, 0, 0, 0, 0, 0, 0, 0x80}, method: '0'},
+		"2⁶³ of data, an unknown size": {flags: 0x100, size: 0xffffffff, high: []byte("\x00\x00\x00\x80\xff\xff\xff\xff"), method: '3', unpack: 29},
+		"data that go back to the start of the header, an unknown size": {
+			flags: 0x100, packed: 0xffffffd8, size: 0xffffffff, high: []byte("\xff\xff\xff\xff\xff\xff\xff\xff"), method: '3', unpack: 29,
+		},
+	} {
+		if h, err := decode4(huge.header()); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %+v, %v", what, h, err)
+		}
 	}
 	comment := fields4{flags: 8, name: "x", method: '0'}.header()
 	comment = append(comment, "any comment"...)
