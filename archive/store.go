@@ -48,9 +48,10 @@ type Store struct {
 	ppmd     [MaxDepth]*turn // by how deep they are in archives, of RAR members that may take hundreds of MiB each
 	heavy    chan struct{}   // who decodes a whole file to find out what is in it
 
-	ctx    context.Context //nolint:containedctx // ends with Close
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
+	ctx     context.Context //nolint:containedctx // ends with Close
+	keeping context.Context //nolint:containedctx // does not, as what was learned is kept then
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
 
 	mu      sync.Mutex
 	open    map[*deflated]struct{} // those that have a decoder
@@ -102,7 +103,8 @@ func New(o Options) (*Store, error) {
 	for i := range s.pools[1:] {
 		s.pools[i+1] = s.pools[i].Inner()
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.keeping = context.Background()
+	s.ctx, s.cancel = context.WithCancel(s.keeping)
 	s.tasks.Go(s.rest)
 	return s, nil
 }
@@ -221,4 +223,4 @@ func (s *Store) removeIndex(key string) {
 
 func (s *Store) readIndex(key string) []byte { return s.indexes.read(key) }
 
-func (s *Store) writeIndex(key string, body []byte) { s.indexes.write(context.Background(), key, body) } //nolint:contextcheck // it waits a second at most, also at the end
+func (s *Store) writeIndex(key string, body []byte) { s.indexes.write(s.keeping, key, body) }

@@ -286,7 +286,7 @@ func (f *frontier) pack(ctx context.Context, number int, from point, end int64) 
 	r, length := f.reader, f.traced-from.in/8
 	select {
 	case r.packing <- struct{}{}:
-		r.running.Go(func() { //nolint:contextcheck // the pass may end, and the window is of use
+		r.running.Go(func() { // the pass may end, and the window is of use
 			defer func() { <-r.packing }()
 			t := turn{pool: r.pool}
 			defer t.giveBack()

@@ -263,7 +263,7 @@ func TestPanic(t *testing.T) {
 		src := &source{r: c.source}
 		d := &decoder{what: "test", src: src, r: clumsy{src}, begun: true}
 		for range 2 {
-			if _, err := d.Read(make([]byte, 10)); !errors.Is(err, c.want) || errors.Is(err, ErrFormat) != (c.want == ErrFormat) {
+			if _, err := d.Read(make([]byte, 10)); !errors.Is(err, c.want) || errors.Is(err, ErrFormat) != errors.Is(c.want, ErrFormat) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		}

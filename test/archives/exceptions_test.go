@@ -18,9 +18,10 @@ const (
 
 // refused are the fixtures that Shoal does not show, or of which it refuses to read members.
 var refused = map[string]exception{
-	"go-tar/issue10968.tar":                                                            {"damaged on purpose: the size in its header is none, or below 0", "has no valid size"},
-	"go-tar/issue12435.tar":                                                            {"damaged on purpose: the size in its header is none, or below 0", "has no valid size"},
-	"go-tar/neg-size.tar":                                                              {"damaged on purpose: the size in its header is none, or below 0", "has no valid size"},
+	"go-tar/issue10968.tar": {"damaged on purpose: the size in its header is none, or below 0", "has no valid size"},
+	"go-tar/issue12435.tar": {"damaged on purpose: the size in its header is none, or below 0", "has no valid size"},
+	"go-tar/neg-size.tar":   {"damaged on purpose: the size in its header is none, or below 0", "has no valid size"},
+
 	"libarchive-cpio/test_option_passphrase.zip":                                       {encrypted, "is encrypted"},
 	"libarchive-libarchive/test_read_format_mtree_crash747.mtree.bz2":                  {"damaged on purpose: bzip2 says so as well", "block checksum mismatch"},
 	"libarchive-libarchive/test_read_format_rar5_arm_filter_on_window_boundary.rar":    {noHeader, "no header"},
