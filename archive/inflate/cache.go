@@ -20,6 +20,7 @@ type Cache struct {
 	held     int64 // bytes of segments that are held, each as often as it is
 	segments map[segmentKey]*list.Element
 	order    list.List // of *segment, the one used last in front
+	free     []*chunk  // of segments that nobody uses any more, until unlock
 }
 
 // segmentKey names a segment.
@@ -50,12 +51,22 @@ func (c *Cache) Stats() CacheStats {
 // charge notes that n more bytes are taken, or fewer, and makes room.
 func (c *Cache) charge(n int64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.used += n
 	c.shrink()
 }
 
-// shrink makes room. What somebody uses stays, as it would take its memory all the same. It needs c.mu.
+// unlock unlocks mu, and then gives free chunks back, as the system may take its time for each.
+func (c *Cache) unlock() {
+	free := c.free
+	c.free = nil
+	c.mu.Unlock()
+	for _, unused := range free {
+		chunks.put(unused)
+	}
+}
+
+// shrink makes room. What somebody uses stays, as it would take its memory all the same. It needs c.mu, and then unlock.
 func (c *Cache) shrink() {
 	for e := c.order.Back(); c.used > c.limit && e != nil; {
 		before := e.Prev()
@@ -73,22 +84,20 @@ func (c *Cache) isFull() bool {
 	return c.used > c.limit
 }
 
-// evict needs c.mu.
+// evict needs c.mu, and then unlock.
 func (c *Cache) evict(e *list.Element) {
 	s := c.order.Remove(e).(*segment)
 	delete(c.segments, s.key)
 	c.leave(s)
 }
 
-// leave needs c.mu.
+// leave needs c.mu, and then unlock.
 func (c *Cache) leave(s *segment) {
 	if s.users--; s.users > 0 {
 		return
 	}
 	c.used -= s.memory()
-	for _, c := range s.chunks {
-		chunks.put(c)
-	}
+	c.free = append(c.free, s.chunks...)
 	s.chunks = nil
 }
 
@@ -138,7 +147,7 @@ func (c *Cache) share(s *segment, n int) {
 // forget drops the segments of a Reader.
 func (c *Cache) forget(r *Reader) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	for key, e := range c.segments {
 		if key.reader == r {
 			c.evict(e)
@@ -162,7 +171,7 @@ func (s *segment) end() int64 { return s.key.start + s.length }
 
 func (s *segment) release() {
 	s.cache.mu.Lock()
-	defer s.cache.mu.Unlock()
+	defer s.cache.unlock()
 	s.cache.leave(s)
 	s.cache.shrink()
 }

@@ -1,6 +1,9 @@
 package inflate
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
 	c := NewCache(3 * chunkLength)
@@ -27,6 +30,45 @@ func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
 	inUse.release()
 	if used := c.Stats().Used; used != 0 {
 		t.Errorf("with none in use %d bytes are taken", used)
+	}
+}
+
+// TestMemoryUnlocked does not have others wait for the cache while memory is given back.
+func TestMemoryUnlocked(t *testing.T) {
+	for what, free := range map[string]func(c *Cache, s *segment){
+		"released":  func(_ *Cache, s *segment) { s.release() },
+		"evicted":   func(c *Cache, s *segment) { c.keep(s); s.release(); c.charge(1 << 40) },
+		"forgotten": func(c *Cache, s *segment) { c.keep(s); s.release(); c.forget(nil) },
+	} {
+		c := NewCache(3 * chunkLength)
+		s := c.newSegment(segmentKey{nil, 0})
+		s.length = int64(len(s.space()))
+		chunks.mu.Lock() // as if memory was being given back, slowly
+		freed := make(chan struct{})
+		go func() {
+			defer close(freed)
+			free(c, s)
+		}()
+		took := make(chan struct{})
+		go func() {
+			defer close(took)
+			for c.Stats().Used == chunkLength {
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		select {
+		case <-took:
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: the cache is locked meanwhile", what)
+		}
+		select {
+		case <-freed:
+			t.Errorf("%s: no memory is given back", what)
+		default:
+		}
+		chunks.mu.Unlock()
+		<-freed
+		<-took
 	}
 }
 

@@ -35,12 +35,22 @@ func (f *freeChunks) get() *chunk {
 }
 
 func (f *freeChunks) put(c *chunk) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.warm) < maxWarm {
-		f.warm = append(f.warm, c)
+	if f.putWarm(c) {
 		return
 	}
-	c.empty()
+	c.empty() // which may take its time
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.cold = append(f.cold, c)
+}
+
+// putWarm takes a chunk if there are few that keep their memory.
+func (f *freeChunks) putWarm(c *chunk) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.warm) >= maxWarm {
+		return false
+	}
+	f.warm = append(f.warm, c)
+	return true
 }
