@@ -343,8 +343,9 @@ func (a *archiveBench) report() {
 			what, of(what+" inflated"), inflatedLimit)
 	}
 	for _, what := range []string{"first pass", "sequential"} {
-		a.verdict(of(what+" ratio") >= sequentialLimit, "archive: %s is %s × plain decoding by its CPU, has to be ≥ %.1f; by the clock %.2f ×",
-			what, spread(a.all.of(what+" ratio", shoalName), "%.2f"), sequentialLimit, of(what+" rate"))
+		// By the clock, as a reader has it: windows of checkpoints are made small on the other processor meanwhile.
+		a.verdict(of(what+" rate") >= sequentialLimit, "archive: %s is %s × plain decoding, has to be ≥ %.1f; by its CPU %.2f ×",
+			what, spread(a.all.of(what+" rate", shoalName), "%.2f"), sequentialLimit, of(what+" ratio"))
 	}
 	a.verdict(of("index %") <= indexLimit, "archive: the index takes %.3f %% of the members, has to be ≤ %.1f", of("index %"), indexLimit)
 	limit := memoryBase + of("open")
