@@ -42,7 +42,7 @@ type indexFolder struct {
 }
 
 const (
-	indexVersion = "shoal archive 1\n"
+	indexVersion = "shoal archive 1\n" // grows with each version that shows what another one refused
 	indexHeader  = len(indexVersion) + crc32.Size
 	maxIndex     = 256 << 20
 
