@@ -181,53 +181,6 @@ func (r *Reader) Ready(off, n int64) bool {
 	return true
 }
 
-// Extent returns which compressed bytes a read of n bytes from off on takes, for somebody to fetch them first. It is exact where the
-// first pass was, and from there on what was not decoded yet, up to an estimate.
-func (r *Reader) Extent(off, n int64) (start, length int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	end := off + max(n, 1)
-	if size, known := r.length(); known {
-		end = min(end, size)
-		if off >= end {
-			return 0, 0
-		}
-	}
-	var stop int64
-	if off < r.cut {
-		start = r.locate(off).from.in / 8
-	} else {
-		start = r.reached()
-	}
-	if end <= r.cut {
-		stop = r.locate(end - 1).stop
-	} else {
-		stop = min(r.compressed, max(r.estimate(end), start)+ahead)
-	}
-	return start, max(0, stop-start)
-}
-
-// reached returns how far the first pass has read, in compressed bytes. It needs mu.
-func (r *Reader) reached() int64 {
-	if r.resting != nil {
-		return r.resting.decoder.consumed()
-	}
-	return r.points[len(r.points)-1].in / 8
-}
-
-// estimate returns how many compressed bytes make the first ones of the uncompressed data. It needs mu.
-func (r *Reader) estimate(end int64) int64 {
-	last := r.points[len(r.points)-1]
-	from, rate := last.in/8, 1.0/usualRatio
-	switch {
-	case r.size > last.out:
-		rate = float64(r.compressed-from) / float64(r.size-last.out)
-	case last.out > 0:
-		rate = float64(from) / float64(last.out)
-	}
-	return from + int64(float64(end-last.out)*rate)
-}
-
 // locate finds the segment of an offset before cut. It needs mu.
 func (r *Reader) locate(off int64) place {
 	return locate(r.points, r.cut, r.longest, r.compressed, off)

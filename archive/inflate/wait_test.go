@@ -218,16 +218,13 @@ func TestCloseEndsWaits(t *testing.T) {
 	}
 }
 
-func TestReadyAndExtent(t *testing.T) {
+func TestReady(t *testing.T) {
 	plain := sample(5, 6<<20)
 	compressed := deflated(t, plain, 6)
 	size := int64(len(plain))
 	r := newReader(t, Options{Source: memory(compressed), Compressed: int64(len(compressed)), Size: size})
 	if r.Ready(0, 1) || !r.Ready(size, 10) || !r.Ready(5, 0) {
 		t.Error("before the first read, it is wrong about what is ready")
-	}
-	if start, length := r.Extent(3<<20, 100); start != 0 || length < int64(len(compressed))/3 || length > int64(len(compressed)) {
-		t.Errorf("before the first read, bytes in the middle need %d from %d on, of %d", length, start, len(compressed))
 	}
 	if _, err := r.ReadAt(t.Context(), make([]byte, 1), size-1); err != nil {
 		t.Fatal(err)
@@ -241,18 +238,15 @@ func TestReadyAndExtent(t *testing.T) {
 		t.Error("without a cache, it is ready")
 	}
 	for off := int64(0); off < size; off += 300_000 {
-		start, length := r.Extent(off, 1000)
-		if length > int64(len(compressed))/2 {
+		start, stop := r.locate(off).from.in/8, r.locate(min(off+1000, size)-1).stop
+		if length := stop - start; length > int64(len(compressed))/2 {
 			t.Errorf("%d: needs %d bytes of %d", off, length, len(compressed))
 		}
-		r.source = only{memory(compressed), start, start + length}
+		r.source = only{memory(compressed), start, stop}
 		p := make([]byte, min(1000, size-off))
 		if _, err := r.ReadAt(t.Context(), p, off); err != nil || !bytes.Equal(p, plain[off:][:len(p)]) {
-			t.Errorf("%d: within its extent, a read fails: %v", off, err)
+			t.Errorf("%d: a read of the segments fails: %v", off, err)
 		}
-	}
-	if start, length := r.Extent(size, 5); start != 0 || length != 0 {
-		t.Errorf("nothing needs %d bytes from %d on", length, start)
 	}
 }
 

@@ -76,7 +76,8 @@ type Archive struct {
 
 // Member is a file, folder or link.
 type Member struct {
-	// Name is the path as it is stored: never clean, and not safe. Folders are separated as Separators says.
+	// Name is the path as it is stored: never clean, and not safe. Folders are separated by slashes, in Format 4 by both
+	// kinds, as it stores `\`, even from Unix. Names that are not UTF8 have to be decoded first: a `\` may be half of a character.
 	Name string
 	// UTF8 says that Name is Unicode. Otherwise it is in an encoding that only its maker knew.
 	UTF8    bool
@@ -145,15 +146,6 @@ func (m *Member) IsDir() bool { return m.Mode.IsDir() }
 // Plain says that the Extents are the content: it is neither compressed nor encrypted, and complete.
 func (m *Member) Plain() bool {
 	return m.Method == Stored && !m.Encrypted && m.Problem == "" && !m.IsDir()
-}
-
-// Separators returns the characters that separate folders in Name: both slashes in Format 4, which stores `\`, even
-// from Unix. Names that are not UTF8 have to be decoded first: a `\` may be half of a character.
-func (a *Archive) Separators() string {
-	if a.Format == 4 {
-		return `\/`
-	}
-	return "/"
 }
 
 // Read lists an archive with as few reads as it can: the parts of a stored file in the volumes between its second and its

@@ -132,7 +132,7 @@ func compare(t *testing.T, v rartest.Volumes, files []rartest.File) {
 	for i := range files {
 		m, f := &all.Members[i], files[i]
 		name := strings.Map(func(r rune) rune {
-			if strings.ContainsRune(all.Separators(), r) {
+			if r == '\\' && all.Format == 4 {
 				return '/'
 			}
 			return r

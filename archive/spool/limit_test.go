@@ -256,7 +256,7 @@ func TestLevels(t *testing.T) {
 	s := open(t, Options{Limit: func() int64 { return 1 << 20 }, Workers: 1})
 	outer := member(t, s, "outer", size, &codec{b: b})
 	inner, err := s.OpenInner(1, "inner", size, func(ctx context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(io.NewSectionReader(outer.WithContext(ctx), 0, size)), nil
+		return io.NopCloser(io.NewSectionReader(readerAt{ctx, outer}, 0, size)), nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -264,3 +264,11 @@ func TestLevels(t *testing.T) {
 	defer inner.Close()
 	check(t, inner, b, 0, size)
 }
+
+// readerAt is a member as an io.ReaderAt.
+type readerAt struct {
+	ctx context.Context
+	m   *Member
+}
+
+func (r readerAt) ReadAt(p []byte, off int64) (int, error) { return r.m.ReadAt(r.ctx, p, off) }

@@ -51,14 +51,6 @@ func (m *Member) Ready(off, n int64) bool {
 	return off >= 0 && n >= 0 && (off >= m.e.size || min(n, m.e.size-off) <= m.e.done-off) && m.e.err == nil
 }
 
-// Err is the error that is remembered of the member, or nil.
-func (m *Member) Err() error {
-	s := m.e.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return m.e.err
-}
-
 // ReadAt is that of io.ReaderAt. It waits until everything in front of the end of the read is decoded, or ctx ends.
 // Errors are those of ctx, of the decoder and its source, ErrSize, ErrNoRoom, ErrClosed, and of the disk.
 func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -119,7 +111,8 @@ func (e *entry) read(path string, p []byte, off int64) (int, error) {
 	return n, fmt.Errorf("reading what was decoded: %w", err)
 }
 
-// Hold keeps the member from being evicted, as a read does, until release is called, once. The error is fs.ErrClosed.
+// Hold keeps the member from being evicted, as a read does, until release is called, once; it does not where Free or Evict are to force it.
+// The error is fs.ErrClosed.
 func (m *Member) Hold() (release func(), err error) {
 	if err := m.begin(); err != nil {
 		return nil, err
@@ -204,13 +197,3 @@ func (e *entry) await(ctx context.Context, end int64) (path string, err error) {
 	}
 	return e.path, nil
 }
-
-// WithContext is the member as an io.ReaderAt whose reads end when ctx does.
-func (m *Member) WithContext(ctx context.Context) io.ReaderAt { return bound{ctx, m} }
-
-type bound struct {
-	ctx context.Context
-	m   *Member
-}
-
-func (b bound) ReadAt(p []byte, off int64) (int, error) { return b.m.ReadAt(b.ctx, p, off) }

@@ -257,13 +257,17 @@ func (c clumsy) Read([]byte) (int, error) {
 func TestPanic(t *testing.T) {
 	lost := errors.New("no peers")
 	for _, c := range []struct {
-		source io.Reader
-		want   error
-	}{{bytes.NewReader(text(1000)), ErrFormat}, {io.MultiReader(bytes.NewReader(text(1000)), iotest.ErrReader(lost)), lost}} {
+		source  io.Reader
+		want    error
+		damaged bool
+	}{
+		{bytes.NewReader(text(1000)), ErrFormat, true},
+		{io.MultiReader(bytes.NewReader(text(1000)), iotest.ErrReader(lost)), lost, false},
+	} {
 		src := &source{r: c.source}
 		d := &decoder{what: "test", src: src, r: clumsy{src}, begun: true}
 		for range 2 {
-			if _, err := d.Read(make([]byte, 10)); !errors.Is(err, c.want) || errors.Is(err, ErrFormat) != errors.Is(c.want, ErrFormat) {
+			if _, err := d.Read(make([]byte, 10)); !errors.Is(err, c.want) || errors.Is(err, ErrFormat) != c.damaged {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		}

@@ -124,24 +124,6 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestSmallPieces has pieces smaller than what is read at once.
-func TestSmallPieces(t *testing.T) {
-	a := newArchive(t)
-	for i := range 20 {
-		a.add(stdtar.Header{Name: fmt.Sprint(i)}, strings.Repeat("x", 5000))
-	}
-	b := a.bytes()
-	r := &forward{ReaderAt: bytes.NewReader(b), t: t}
-	x, err := Walk(t.Context(), r, int64(len(b)), Options{PieceLength: 16 << 10, Pieces: 2})
-	if err != nil || !x.Truncated || r.bytes > 32<<10 || len(x.Members) != 6 {
-		t.Errorf("%d members of 2 pieces, %d bytes read, %v", len(x.Members), r.bytes, err)
-	}
-	x = mustWalk(t, b, Options{PieceLength: 16 << 10, Pieces: -1, Fetch: 2 * fetchBlock})
-	if x.Truncated || len(x.Members) != 20 {
-		t.Errorf("%d members of 2 blocks", len(x.Members))
-	}
-}
-
 // TestSavedContradictions signs indexes that no walk makes.
 func TestSavedContradictions(t *testing.T) {
 	file := Member{Name: "a", Type: File, Size: 10, Extents: []Extent{{0, 10}}, Target: -1}

@@ -70,10 +70,7 @@ type Index struct {
 
 // Options has the limits of a walk. Zero means the default, a negative number no limit.
 type Options struct {
-	Fetch       int64 // bytes to fetch, in blocks of 64 KiB, default 64 MiB
-	Pieces      int   // pieces to fetch, default 32; needs PieceLength
-	PieceLength int64 // in bytes, 0 if the archive is not fetched in pieces
-	PieceOffset int64 // where in a piece the archive starts, in bytes
+	Fetch int64 // bytes to fetch, in blocks of 64 KiB, default 64 MiB
 
 	Entries    int   // members and dropped ones, default 200,000
 	NameBytes  int64 // of the names and targets of all members, default 64 MiB
@@ -96,15 +93,10 @@ func (o *Options) fill() {
 	orDefault(&o.Fetch, 64<<20, math.MaxInt64)
 	orDefault(&o.NameBytes, 64<<20, math.MaxInt64)
 	orDefault(&o.MemberSize, 1<<40, math.MaxInt64)
-	orDefault(&o.Pieces, 32, math.MaxInt)
 	orDefault(&o.Entries, 200_000, math.MaxInt)
 	orDefault(&o.Component, 255, math.MaxInt)
 	orDefault(&o.Path, 1024, math.MaxInt)
 	orDefault(&o.Depth, 32, math.MaxInt)
-	if o.PieceLength <= 0 {
-		o.PieceLength, o.PieceOffset, o.Pieces = 0, 0, math.MaxInt
-	}
-	o.PieceOffset = max(o.PieceOffset, 0)
 }
 
 // anySize is above all sizes that can be, so that what is padded is within an int64.
@@ -127,7 +119,7 @@ func Walk(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Index, er
 	}
 	w := &walker{
 		o:     o,
-		in:    window{r: r, size: size, fetch: o.Fetch, pieces: o.Pieces, pieceLength: o.PieceLength, shift: o.PieceOffset, piece: -1},
+		in:    window{r: r, size: size, fetch: o.Fetch},
 		index: index,
 	}
 	err := w.walk(ctx)

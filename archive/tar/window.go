@@ -12,16 +12,12 @@ const fetchBlock = 64 << 10
 // errBudget says that no more may be fetched.
 var errBudget = errors.New("the fetch budget is used up")
 
-// window reads an archive forward, in blocks that no two pieces share, and counts what it fetches.
+// window reads an archive forward, in aligned blocks, and counts what it fetches.
 type window struct {
-	r           io.ReaderAt
-	size        int64 // in bytes; anySize as long as it is not known
-	fetch       int64 // bytes that may still be fetched
-	pieces      int   // pieces that may still be fetched
-	pieceLength int64
-	shift       int64 // from offsets in the archive to offsets in pieces
-	piece       int64 // the last one that was fetched
-	block       int64 // the last block that was fetched, counted from the start of the first piece
+	r     io.ReaderAt
+	size  int64 // in bytes; anySize as long as it is not known
+	fetch int64 // bytes that may still be fetched
+	block int64 // the last block that was fetched, counted from 1
 
 	buf   [fetchBlock]byte
 	start int64 // offset in the archive of what is in buf
@@ -49,27 +45,15 @@ func (w *window) read(p []byte, off int64) error {
 
 // load reads the rest of the block that the offset is in.
 func (w *window) load(off int64) error {
-	place := off + w.shift
-	end := place - place%fetchBlock + fetchBlock
-	if w.pieceLength > 0 {
-		piece := place / w.pieceLength
-		if piece != w.piece {
-			if w.pieces <= 0 {
-				return errBudget
-			}
-			w.pieces--
-			w.piece = piece
-		}
-		end = min(end, (piece+1)*w.pieceLength)
-	}
-	if block := place/fetchBlock + 1; block != w.block {
+	end := off - off%fetchBlock + fetchBlock
+	if block := off/fetchBlock + 1; block != w.block {
 		if w.fetch < fetchBlock {
 			return errBudget
 		}
 		w.fetch -= fetchBlock
 		w.block = block
 	}
-	n := min(end-place, w.size-off)
+	n := min(end, w.size) - off
 	w.held = 0
 	got, err := w.r.ReadAt(w.buf[:n], off)
 	switch {
