@@ -132,7 +132,7 @@ func (d *deflated) begin() (*inflate.Reader, error) {
 			return nil, ErrClosed
 		}
 		d.reader = r
-		_, d.progress = r.Index()
+		d.progress = r.Progress()
 	}
 	d.uses++
 	return d.reader, nil
@@ -162,15 +162,14 @@ func (d *deflated) rest(since time.Time, inAnyCase bool) {
 	if idle {
 		_ = r.Close() // it has no error
 	}
-	if gone {
+	if progress := r.Progress(); gone || progress <= known || progress < min(known+saveStep, 1) && !idle {
 		return
 	}
-	if index, progress := r.Index(); progress >= known+saveStep || progress > known && (idle || progress >= 1) {
-		d.store.writeIndex(d.key, index)
-		d.mu.Lock()
-		d.progress = progress
-		d.mu.Unlock()
-	}
+	index, progress := r.Index()
+	d.store.writeIndex(d.key, index)
+	d.mu.Lock()
+	d.progress = progress
+	d.mu.Unlock()
 }
 
 // forget keeps what is learned from being saved.

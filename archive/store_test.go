@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -289,5 +291,48 @@ func TestKeysDiffer(t *testing.T) {
 	}
 	if key := f.(*deflated).key; key == list[0].Archive.gzip.key {
 		t.Errorf("both have %q", key)
+	}
+}
+
+// TestWhatIsKept: nothing is kept of members too small for a checkpoint, of which a zip may have any number.
+func TestWhatIsKept(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "a", data: text(1, 5000)}, zipEntry{name: "b", data: text(2, 5<<20)})}, nil).Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list {
+		if _, err := m.File.ReadAt(t.Context(), make([]byte, 10), m.Size-10); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if small, large := s.hasIndex("t/0/0"+pointsSuffix), s.hasIndex("t/0/1"+pointsSuffix); small || !large {
+		t.Errorf("checkpoints are kept of the small one: %v, of the large one: %v", small, large)
+	}
+}
+
+// TestRestIsCheap looks at a decoder of which all is kept.
+func TestRestIsCheap(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	noise := make([]byte, 20<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // it never fails
+	list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "a", data: noise})}, nil).Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := list[0].File.ReadAt(t.Context(), make([]byte, 10), 20<<20-10); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	d := s.opens()[0]
+	d.rest(time.Time{}, false)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d.rest(time.Time{}, false)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 50_000 {
+		t.Errorf("it takes %d bytes of memory", n)
 	}
 }

@@ -24,7 +24,28 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errIndex = errors.New("index of compressed data is of other data, or damaged")
 
-// Index returns what is known about the data in a form that Options.Index takes, and which part of it that is about, from 0 to 1.
+// Progress returns which part of the data the Index is about, from 0 to 1. It is 0 as long as there is no checkpoint: the Index would save no
+// work then.
+func (r *Reader) Progress() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.progress()
+}
+
+// progress needs mu.
+func (r *Reader) progress() float64 {
+	switch last := len(r.points) - 1; {
+	case last == 0 || r.compressed == 0:
+		return 0
+	case r.isWhole:
+		return 1
+	default:
+		return float64(r.points[last].in/8) / float64(r.compressed)
+	}
+}
+
+// Index returns what is known about the data in a form that Options.Index takes, and the Progress that is. It takes as long as the checkpoints
+// are many.
 func (r *Reader) Index() (index []byte, progress float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,13 +73,7 @@ func (r *Reader) Index() (index []byte, progress float64) {
 		before = p
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	switch {
-	case r.isWhole:
-		progress = 1
-	case r.compressed > 0:
-		progress = float64(last.in/8) / float64(r.compressed)
-	}
-	return b, progress
+	return b, r.progress()
 }
 
 func flag(b bool) byte {

@@ -125,7 +125,7 @@ func TestReadsAnywhere(t *testing.T) {
 					t.Error(err)
 				}
 				index, progress := r.Index()
-				if size == UnknownSize && progress != 1 {
+				if size == UnknownSize && progress != 1 && len(r.points) > 1 {
 					t.Errorf("after all was read, progress is %v", progress)
 				}
 
