@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -132,7 +131,7 @@ func (a *Archive) Refused() error {
 // Options.Dir of that Store, which need not be open. It reads a small file on the disk.
 func WasRefused(dir, key string) error {
 	// What cannot be read now is read again when somebody looks into the archive, and then logged.
-	if reason, err := readIndexFile(filepath.Join(dir, filepath.FromSlash(key+refusedSuffix))); err == nil && reason != nil {
+	if reason, err := readIndexFile(indexPath(dir, key+refusedSuffix)); err == nil && reason != nil {
 		return refusal(reason)
 	}
 	return nil
@@ -141,11 +140,13 @@ func WasRefused(dir, key string) error {
 // ShownBefore says whether the archive that a Store has under the key should be a folder, by what was found out before and by its name. dir is
 // Options.Dir of that Store, which need not be open. It looks at small files on the disk.
 func ShownBefore(dir, key, name string) bool {
-	has := func(suffix string) bool {
-		_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(key+suffix)))
-		return err == nil
-	}
-	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
+	return WasRefused(dir, key) == nil && (!NeedsWhole(name) || hasIndexFile(indexPath(dir, key+listSuffix)) || wasAsked(dir, key))
+}
+
+// wasAsked says whether somebody has asked for the archive, which holds in all versions, as it is nothing that was learned.
+func wasAsked(dir, key string) bool {
+	_, err := os.Stat(indexPath(dir, key+askedSuffix))
+	return err == nil
 }
 
 // refusal is an error that was kept on the disk, in its own words.
@@ -194,7 +195,7 @@ func (a *Archive) setPartial(why string) {
 
 // mayFetchAll says whether the archive may be read from end to end to list it: all of it is there, or somebody asked.
 func (a *Archive) mayFetchAll() bool {
-	if a.store.hasIndex(a.key + askedSuffix) {
+	if wasAsked(a.store.opts.Dir, a.key) {
 		return true
 	}
 	for n := 0; ; n++ {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -119,7 +120,9 @@ func (x *indexes) charge(n int64) {
 	}
 }
 
-func (x *indexes) path(key string) string { return filepath.Join(x.dir, filepath.FromSlash(key)) }
+func (x *indexes) path(key string) string { return indexPath(x.dir, key) }
+
+func indexPath(dir, key string) string { return filepath.Join(dir, filepath.FromSlash(key)) }
 
 // folderOf returns the first element of a key.
 func folderOf(key string) string {
@@ -155,10 +158,16 @@ func readIndexFile(path string) ([]byte, error) {
 	return body[crc32.Size:], nil
 }
 
-// has says whether something is kept under a key.
-func (x *indexes) has(key string) bool {
-	_, err := os.Stat(x.path(key))
-	return err == nil
+// hasIndexFile says whether something of this version is kept in a file. It may be damaged.
+func hasIndexFile(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var version [len(indexVersion)]byte
+	_, err = io.ReadFull(f, version[:])
+	return err == nil && string(version[:]) == indexVersion
 }
 
 func (x *indexes) touch(key string) {

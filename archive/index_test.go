@@ -254,3 +254,40 @@ func TestIndexTooLarge(t *testing.T) {
 		t.Errorf("%v are left when it is opened without a limit, %v", x.names(), err)
 	}
 }
+
+// TestOtherVersion has files of another version, and torn ones: what was refused is looked at again, what was listed and would have to be
+// fetched for that is a file until then, and what was asked for still is.
+func TestOtherVersion(t *testing.T) {
+	for name, damage := range map[string]func(b []byte) []byte{
+		"this one": func(b []byte) []byte { return b },
+		"another":  func(b []byte) []byte { b[len(indexVersion)-2]++; return b },
+		"torn":     func(b []byte) []byte { return make([]byte, len(b)) },
+		"cut":      func([]byte) []byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := newStore(t, dir)
+			for _, key := range []string{"t/0/refused", "t/1/list", "t/2/asked"} {
+				s.writeIndex(key, []byte("what was kept"))
+				b, err := os.ReadFile(s.indexes.path(key))
+				if err == nil {
+					err = os.WriteFile(s.indexes.path(key), damage(b), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			nobody := &memory{data: []byte("x")}
+			nobody.fails.Store(true)
+			fits := name == "this one"
+			for _, c := range []struct {
+				key, name string
+				shown     bool
+			}{{"t/0", "x.zip", !fits}, {"t/1", "x.tar.gz", fits}, {"t/2", "x.tar.gz", true}} {
+				if before, now := ShownBefore(dir+"/index", c.key, c.name), s.Archive(c.key, c.name, nobody, nil).Shown(); before != c.shown || now != c.shown {
+					t.Errorf("%s is shown: %v by the disk alone, %v by the store, want %v", c.key, before, now, c.shown)
+				}
+			}
+		})
+	}
+}

@@ -211,8 +211,8 @@ func (s *Store) FreeSpool(n int64, before time.Time, force bool) int64 {
 // how many are.
 func (s *Store) FreeIndexes(n int64) int64 { return s.indexes.free(n) }
 
-// hasIndex says whether something is kept under a key.
-func (s *Store) hasIndex(key string) bool { return s.indexes.has(key) }
+// hasIndex says whether something of this version is kept under a key. It may be damaged.
+func (s *Store) hasIndex(key string) bool { return hasIndexFile(s.indexes.path(key)) }
 
 // removeIndex removes what is kept under a key.
 func (s *Store) removeIndex(key string) {
