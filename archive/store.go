@@ -48,10 +48,11 @@ type Store struct {
 	ppmd     [MaxDepth]*turn // by how deep they are in archives, of RAR members that may take hundreds of MiB each
 	heavy    chan struct{}   // who decodes a whole file to find out what is in it
 
-	ctx     context.Context //nolint:containedctx // ends with Close
-	keeping context.Context //nolint:containedctx // does not, as what was learned is kept then
-	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
+	ctx         context.Context //nolint:containedctx // ends with Close
+	cancel      context.CancelFunc
+	keeping     context.Context //nolint:containedctx // ends closePatience later, as what was learned is kept then
+	stopKeeping context.CancelFunc
+	tasks       sync.WaitGroup
 
 	mu      sync.Mutex
 	open    map[*deflated]struct{} // those that have a decoder
@@ -67,6 +68,8 @@ const (
 	decodes = 48
 	// restTime is how long a decoder stays after its last use.
 	restTime = time.Minute
+	// closePatience is how long Close waits for others to make room for what was learned, of all members together.
+	closePatience = 2 * time.Second
 )
 
 // New opens the store. The error is one of the disk.
@@ -103,7 +106,7 @@ func New(o Options) (*Store, error) {
 	for i := range s.pools[1:] {
 		s.pools[i+1] = s.pools[i].Inner()
 	}
-	s.keeping = context.Background()
+	s.keeping, s.stopKeeping = context.WithCancel(context.Background())
 	s.ctx, s.cancel = context.WithCancel(s.keeping)
 	s.tasks.Go(s.rest)
 	return s, nil
@@ -115,6 +118,8 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
+	defer s.stopKeeping()
+	defer time.AfterFunc(closePatience, s.stopKeeping).Stop()
 	err := s.spool.Close() // its decoders may read from those of members
 	s.tasks.Wait()
 	for _, d := range s.opens() {

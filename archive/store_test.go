@@ -336,3 +336,45 @@ func TestRestIsCheap(t *testing.T) {
 		t.Errorf("it takes %d bytes of memory", n)
 	}
 }
+
+// noRoom has none, which whoever waits is told when he has waited for long enough.
+type noRoom struct{ fullRoom }
+
+func (noRoom) Take(ctx context.Context, _ int64) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestCloseWithoutRoom closes the store when much was learned, and there is no room for it: that does not take longer the more it is.
+func TestCloseWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s, err := New(Options{
+			Dir: dir + "/index", Room: noRoom{}, Logger: slog.New(slog.DiscardHandler),
+			Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries := make([]zipEntry, 8)
+		for i := range entries {
+			entries[i] = zipEntry{name: fmt.Sprint(i), data: text(uint64(i), 2<<20)}
+		}
+		list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, entries...)}, nil).Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range list {
+			if _, err := m.File.ReadAt(t.Context(), make([]byte, 10), m.Size-10); err != nil && !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+		}
+		begin := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > closePatience {
+			t.Errorf("it takes %v", took)
+		}
+	})
+}
