@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"sync"
 	"time"
 
@@ -45,8 +44,11 @@ func (d *deflated) measure(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	defer d.end()
-	var none [1]byte
-	if _, err := r.ReadAt(ctx, none[:], math.MaxInt64-1); err != io.EOF { //nolint:errorlint // a source may wrap one that is not the end
+	var one [1]byte
+	switch _, err := r.ReadAt(ctx, one[:], d.store.opts.Limits.MemberSize); {
+	case err == nil:
+		return 0, d.tooLong()
+	case err != io.EOF: //nolint:errorlint // a source may wrap one that is not the end
 		return 0, err
 	}
 	size, known := r.Size()
@@ -55,6 +57,11 @@ func (d *deflated) measure(ctx context.Context) (int64, error) {
 	}
 	d.setSize(size)
 	return size, nil
+}
+
+// tooLong is the error of what decodes to more than Limits.MemberSize, which gzip does not say before.
+func (d *deflated) tooLong() error {
+	return fmt.Errorf("%w: more than %d bytes come of %d", ErrLimit, d.store.opts.Limits.MemberSize, d.source.Size())
 }
 
 // retry forgets what was wrong with the data, unless somebody reads it.
@@ -77,6 +84,9 @@ func (d *deflated) setSize(n int64) {
 }
 
 func (d *deflated) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if off > d.store.opts.Limits.MemberSize {
+		return 0, d.tooLong()
+	}
 	r, err := d.begin()
 	if err != nil {
 		return 0, err

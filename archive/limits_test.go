@@ -253,3 +253,21 @@ func TestGuarded(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+// TestGzipLimits has gzip files at the limit of what one may decode to, and over it, which they do not say before. What a tar archive claims to
+// have behind that is not looked for.
+func TestGzipLimits(t *testing.T) {
+	plain := tarOf(t, []string{"a", "b"}, map[string][]byte{"a": make([]byte, 40<<20), "b": {}})
+	for name, data := range map[string][]byte{"x.gz": compress(t, "gz", plain), "x.tar.gz": compress(t, "gz", plain)} {
+		for limit, ok := range map[int64]bool{int64(len(plain)): true, int64(len(plain)) - 1: false, 1 << 20: false} {
+			s := newStoreOf(t, Limits{MemberSize: limit})
+			a := s.Archive("t/0", name, &memory{data: data}, nil)
+			if _, err := a.Members(t.Context()); (err == nil) != ok || !ok && (!errors.Is(err, ErrLimit) || a.Refused() == nil) {
+				t.Errorf("%s of %d bytes within %d: %v", name, len(plain), limit, err)
+			}
+			if n := s.Stats().Inflated; n > limit+16<<20 {
+				t.Errorf("%s within %d: %d bytes are decoded to find out", name, limit, n)
+			}
+		}
+	}
+}
