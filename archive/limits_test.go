@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/archive/rar/rartest"
 	"shoal/archive/spool"
 )
 
@@ -269,5 +271,28 @@ func TestGzipLimits(t *testing.T) {
 				t.Errorf("%s within %d: %d bytes are decoded to find out", name, limit, n)
 			}
 		}
+	}
+}
+
+// TestNestedInRAR has an archive that is compressed in a RAR archive, and more than may be decoded to list it. Nothing of it is read.
+func TestNestedInRAR(t *testing.T) {
+	inner := rartest.Bytes("in.zip", string(text(1, 1000)))
+	inner.Method = 3
+	volumes, err := rartest.Write(rartest.Options{Format: 5}, inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(volumes[0], 0, volumes[0].Size()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &memory{data: b}
+	list, err := newStoreOf(t, Limits{NestedSize: 999}).Archive("t/0", "x.rar", f, nil).Members(t.Context())
+	if err != nil || len(list) != 1 || list[0].Archive == nil {
+		t.Fatalf("it holds %v, %v", list, err)
+	}
+	reads := f.reads.Load()
+	if _, err := list[0].Archive.Members(t.Context()); !errors.Is(err, ErrLimit) || f.reads.Load() != reads {
+		t.Errorf("after %d reads: %v", f.reads.Load()-reads, err)
 	}
 }

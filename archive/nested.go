@@ -55,16 +55,18 @@ func (a *Archive) checkNested(ctx context.Context) error {
 	if a.depth == 1 || a.file.Size() <= limit {
 		return nil
 	}
-	f := a.file
-	if l, ok := f.(*lazy); ok {
+	f, err := a.file, error(nil)
+	switch member := f.(type) {
+	case *lazy:
 		clock := workClockOf(ctx)
 		clock.pause() // that may have been begun by others, with their clock
-		found, err := l.file(ctx)
+		f, err = member.file(ctx)
 		clock.goOn()
-		if err != nil {
-			return err
-		}
-		f = found
+	case *rarFile:
+		f, err = member.open()
+	}
+	if err != nil {
+		return err
 	}
 	switch f.(type) {
 	case *deflated, *spooled:
