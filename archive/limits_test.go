@@ -296,3 +296,17 @@ func TestNestedInRAR(t *testing.T) {
 		t.Errorf("after %d reads: %v", f.reads.Load()-reads, err)
 	}
 }
+
+// TestKnownOnce counts an archive once, though it was listed by one whom nobody waited for any more, too.
+func TestKnownOnce(t *testing.T) {
+	s := newStoreOf(t, Limits{Known: 3})
+	a := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "a"}, zipEntry{name: "b"})}, nil)
+	for range 2 {
+		if _, err := a.read(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if s.members["t"] != 2 {
+		t.Errorf("two members are counted as %d", s.members["t"])
+	}
+}

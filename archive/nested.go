@@ -38,6 +38,9 @@ func (s *Store) countMembers(a *Archive, members int) error {
 	torrent := folderOf(a.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if a.known {
+		return nil
+	}
 	all := 0
 	for _, n := range s.members {
 		all += n
@@ -46,6 +49,7 @@ func (s *Store) countMembers(a *Archive, members int) error {
 		return fmt.Errorf("%w: %d, and %d more are above the limit of %d", ErrCrowded, all, members, limit)
 	}
 	s.members[torrent] += members
+	a.known = true
 	return nil
 }
 
