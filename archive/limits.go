@@ -15,7 +15,8 @@ import (
 // a file; about a member, that can't be read, or, for its name, is not shown.
 //
 // What is not here has no reason to be changed: a segment of DEFLATE data has 8 MiB, or 16 in members above 4 GiB (package inflate), a
-// map of holes 65,536 runs (package tar), an xz index a million blocks (package stream), a file 10,000 parts.
+// map of holes 65,536 runs (package tar), an xz index a million blocks (package stream), a file 10,000 parts,
+// hard links and copies in a RAR archive a million of them together (package rar).
 type Limits struct {
 	// Of an archive.
 

@@ -15,10 +15,15 @@ type walk struct {
 	sum     int64          // of the lengths of that member's parts
 	more    bool           // the volume before said that another follows
 	named   map[string]int // members by name, for hard links and copies; nil while there were none
+	shared  int            // Extents that hard links and copies have
 	predict bool
 	misses  int    // predictions that were not possible
 	guess   *guess // what the next volume that is walked has to confirm, or nil
 }
+
+// maxShared is how many Extents all hard links and copies may have. A header of 40 bytes is enough for one, and whoever keeps or opens members
+// has the Extents of each.
+const maxShared = 1 << 20
 
 // list is Read and ReadAll.
 func list(v Volumes, l Limits, predict bool) (*Archive, error) {
@@ -203,5 +208,10 @@ func (w *walk) follow(m *Member) {
 	m.Size, m.Packed, m.CRC, m.HasCRC = target.Size, target.Packed, target.CRC, target.HasCRC
 	m.Method, m.Unpack, m.Dictionary = target.Method, target.Unpack, target.Dictionary
 	m.Encrypted, m.Solid, m.Problem = target.Encrypted, target.Solid, target.Problem
+	if len(target.Extents) > maxShared-w.shared {
+		m.Problem = "it is one of too many links to what lies in many volumes"
+		return
+	}
+	w.shared += len(target.Extents)
 	m.Extents, m.Predicted = target.Extents, target.Predicted
 }

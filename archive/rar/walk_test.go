@@ -217,6 +217,31 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestManyLinks has copies of what lies in many volumes: their parts would take more memory than anything else, and only so many have some.
+func TestManyLinks(t *testing.T) {
+	const copies = 6000
+	files := []rartest.File{sized("a", 30_000)}
+	for range copies {
+		files = append(files, rartest.File{Name: "c", Link: "a", LinkType: 5})
+	}
+	a := read(t, write(t, rartest.Options{Format: 5, VolumeSize: 200}, files...))
+	each := len(a.Members[0].Extents)
+	if len(a.Members) != copies+1 || each*copies <= maxShared {
+		t.Fatalf("there are %d members, the first in %d parts", len(a.Members), each)
+	}
+	parts := 0
+	for i := range a.Members[1:] {
+		m := &a.Members[i+1]
+		parts += len(m.Extents)
+		if fits := i < maxShared/each; m.Plain() != fits || (len(m.Extents) == each) != fits || m.Size != 30_000 {
+			t.Fatalf("copy %d is %+v", i, m)
+		}
+	}
+	if parts > maxShared {
+		t.Errorf("they have %d parts", parts)
+	}
+}
+
 // TestSkipped has headers of no interest, with and without data, between members.
 func TestSkipped(t *testing.T) {
 	old := fields4{packed: 3, size: 3, method: '0', name: "a"}
