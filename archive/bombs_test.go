@@ -110,6 +110,7 @@ func TestBombs(t *testing.T) {
 		{"1,000,000 headers", "x.tar", func() []byte { return archivetest.EmptyTar(1_000_000) }, ErrLimit, 0, nil, 120 * mib},
 		{"1 TiB of holes", "x.tar", func() []byte { return archivetest.SparseTar(1 << 40) }, nil, 1, nil, mib},
 		{"8 EiB of holes", "x.tar", func() []byte { return archivetest.SparseTar(1<<63 - 1) }, nil, 0, nil, mib},
+		{"500 links to 10,000 holes", "x.tar", func() []byte { return archivetest.LinkedSparseTar(10_000, 500) }, nil, 501, nil, 4 * mib},
 		{"a pax record of 1 GiB", "x.tar", func() []byte {
 			return archivetest.Tar(archivetest.TarEntry{Name: "a", Type: '0'}, archivetest.TarEntry{Name: "pax", Type: 'x', Size: 1 << 30})
 		}, nil, 1, nil, mib},

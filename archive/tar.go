@@ -56,6 +56,7 @@ func (a *Archive) tarMembers(data File, saved []byte) ([]Member, error) {
 	if err != nil {
 		return nil, err
 	}
+	files := make([]File, len(x.Members)) // once made, for hard links, each of which would have a copy of where its file lies
 	return a.listTree(tree, func(m *Member, node, entry int) bool {
 		t := &x.Members[entry]
 		m.ModTime, m.Run = t.ModTime, t.Mode&0o111 != 0
@@ -67,18 +68,30 @@ func (a *Archive) tarMembers(data File, saved []byte) ([]Member, error) {
 			m.Link = to
 			return err == nil && to != ""
 		}
-		parts := make([]extent, len(t.Extents))
-		for i, e := range t.Extents {
-			parts[i] = extent{data, e.Off, e.Len}
-			if e.Off == tar.Hole {
-				parts[i] = extent{nil, 0, e.Len}
-			}
+		of := entry
+		if t.Type == tar.HardLink {
+			of = t.Target
 		}
-		f, err := newExtents(parts)
-		if err != nil || f.Size() != t.Size {
-			return false
+		if files[of] == nil {
+			files[of] = tarFile(data, &x.Members[of])
 		}
-		m.File, m.Size = f, t.Size
-		return true
+		m.File, m.Size = files[of], t.Size
+		return m.File != nil
 	}), nil
+}
+
+// tarFile returns the content of a member of an archive that is data; nil if that is not all there.
+func tarFile(data File, t *tar.Member) File {
+	parts := make([]extent, len(t.Extents))
+	for i, e := range t.Extents {
+		parts[i] = extent{data, e.Off, e.Len}
+		if e.Off == tar.Hole {
+			parts[i] = extent{nil, 0, e.Len}
+		}
+	}
+	f, err := newExtents(parts)
+	if err != nil || f.Size() != t.Size {
+		return nil
+	}
+	return f
 }

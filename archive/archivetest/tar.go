@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // TarEntry is an entry of a tar archive, as the archive has it.
@@ -69,15 +70,31 @@ func EmptyTar(n int) []byte {
 }
 
 // SparseTar has a file "sparse" of size bytes with one byte of data at its end, by a map of pax format 0.1.
-func SparseTar(size int64) []byte {
+func SparseTar(size int64) []byte { return sparseTar(size, fmt.Sprintf("%d,1", size-1), []byte("!")) }
+
+// LinkedSparseTar has a file "sparse" of n bytes of data with holes between them, and so many hard links to it.
+func LinkedSparseTar(n, links int) []byte {
+	runs := make([]string, n)
+	for i := range runs {
+		runs[i] = fmt.Sprintf("%d,1", 2*i+1)
+	}
+	list := make([]TarEntry, links)
+	for i := range list {
+		list[i] = TarEntry{Name: number(i), Link: "sparse", Type: '1'}
+	}
+	return sparseTar(int64(2*n), strings.Join(runs, ","), make([]byte, n), list...)
+}
+
+func sparseTar(size int64, runs string, data []byte, more ...TarEntry) []byte {
 	var records []byte
 	for _, r := range []string{
-		"GNU.sparse.size=" + fmt.Sprint(size), "GNU.sparse.numblocks=1", fmt.Sprintf("GNU.sparse.map=%d,1", size-1),
+		"GNU.sparse.size=" + fmt.Sprint(size), fmt.Sprintf("GNU.sparse.numblocks=%d", strings.Count(runs, ",")/2+1), "GNU.sparse.map=" + runs,
 		"GNU.sparse.name=sparse", "GNU.sparse.major=0", "GNU.sparse.minor=1",
 	} {
 		records = append(records, paxRecord(r)...)
 	}
-	return Tar(TarEntry{Name: "pax", Type: 'x', Data: records}, TarEntry{Name: "sparse", Type: '0', Data: []byte("!")})
+	sparse := []TarEntry{{Name: "pax", Type: 'x', Data: records}, {Name: "sparse", Type: '0', Data: data}}
+	return Tar(append(sparse, more...)...)
 }
 
 // paxRecord puts the length in front, which counts itself.
