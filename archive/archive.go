@@ -214,7 +214,7 @@ func (a *Archive) mayFetchAll() bool {
 func (a *Archive) read(ctx context.Context) (list []Member, err error) {
 	list, err = guarded(ctx, a.readKept)
 	if err == nil {
-		err = a.store.countMembers(a, len(list))
+		err = a.store.countMembers(a, weigh(list))
 	}
 	if err != nil && Refuses(err) {
 		a.store.log.Debug("an archive is refused", "archive", a.key, "err", err) // who knows where it is tells people

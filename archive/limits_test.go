@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/archive/archivetest"
 	"shoal/archive/rar/rartest"
 	"shoal/archive/spool"
 )
@@ -294,6 +295,17 @@ func TestNestedInRAR(t *testing.T) {
 	reads := f.reads.Load()
 	if _, err := list[0].Archive.Members(t.Context()); !errors.Is(err, ErrLimit) || f.reads.Load() != reads {
 		t.Errorf("after %d reads: %v", f.reads.Load()-reads, err)
+	}
+}
+
+// TestKnownHoles counts members with many holes for as much memory as they take, which links to them do not.
+func TestKnownHoles(t *testing.T) {
+	s := newStoreOf(t, Limits{Known: 3000})
+	for i, links := range []int{500, 0} {
+		a := s.Archive(fmt.Sprintf("t/%d", i), "x.tar", &memory{data: archivetest.LinkedSparseTar(10_000, links)}, nil)
+		if _, err := a.Members(t.Context()); errors.Is(err, ErrCrowded) != (i > 0) {
+			t.Errorf("%d: %v", i, err)
+		}
 	}
 }
 

@@ -33,6 +33,24 @@ func (s *Store) countNested(a *Archive) error {
 	return nil
 }
 
+// weigh returns how many members a list takes the memory of: one with many holes takes that of several.
+func weigh(list []Member) int {
+	const partsOfOne = 10
+	all := len(list)
+	weighed := make(map[*extents]struct{})
+	for i := range list {
+		x, ok := list[i].File.(*extents)
+		if !ok || len(x.list) < partsOfOne {
+			continue
+		}
+		if _, isLink := weighed[x]; !isLink {
+			weighed[x] = struct{}{}
+			all += len(x.list) / partsOfOne
+		}
+	}
+	return all
+}
+
 // countMembers counts those of an archive that is about to be known. The error is ErrCrowded.
 func (s *Store) countMembers(a *Archive, members int) error {
 	torrent := folderOf(a.key)
