@@ -31,7 +31,7 @@ type Limits struct {
 
 	// Of all archives.
 
-	Known int // members whose lists are in memory, some 500 bytes each: 1,000,000
+	Known int // members whose lists are in memory, some 500 bytes each, which one with holes takes for ten: 1,000,000
 
 	// Of a member.
 
