@@ -60,6 +60,9 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off >= m.e.size {
 		return 0, io.EOF
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	atEnd := false
 	if left := m.e.size - off; int64(len(p)) > left {
 		p, atEnd = p[:left], true
