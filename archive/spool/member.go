@@ -145,19 +145,19 @@ func (e *entry) end() {
 	e.leave()
 }
 
-// lose forgets the file of a path, if it is still that of the member, and says whether it was: decoding starts anew then, into another one,
-// in the room that this one has.
-func (e *entry) lose(path string) bool {
+// lose forgets the file of a path, if it is still that of the member, and says how much room it has: decoding starts anew then, into
+// another one, in that room.
+func (e *entry) lose(path string) (taken int64, ok bool) {
 	e.s.mu.Lock()
 	defer e.s.mu.Unlock()
 	if e.path != path || e.renaming {
-		return false
+		return 0, false
 	}
 	e.path, e.done, e.finished, e.checked = "", 0, false, nil
 	if e.decoding != nil {
 		e.decoding.cancel()
 	}
-	return true
+	return e.taken, true
 }
 
 // await waits until the first bytes, up to end, are there, and returns the path of the file.

@@ -81,8 +81,9 @@ type Spool struct {
 
 	mu      sync.Mutex // for moments
 	entries map[string]*entry
-	used    int64  // bytes reserved: what the members take once all of them is there
-	clock   uint64 // grows with each use of a member
+	used    int64     // bytes reserved: what the members take once all of them is there
+	stay    []dropped // what was evicted, and could not be removed
+	clock   uint64    // grows with each use of a member
 	places  [Levels]places
 	closed  bool
 }
