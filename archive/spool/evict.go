@@ -13,8 +13,9 @@ func (s *Spool) Free(n int64, before time.Time, force bool) int64 {
 }
 
 // Evict evicts the members whose keys are below a folder, which has one or two elements: "a/b" is that of the key "a/b/c". It does so in
-// the way of Free, but ends also decoders of what nobody has open.
+// the way of Free, but ends also decoders of what nobody has open, and does what Retry does.
 func (s *Spool) Evict(folder string, force bool) int64 {
+	s.Retry(folder)
 	prefix := prefixOf(folder)
 	return s.evictAll(maxSize, func(e *entry) bool { return strings.HasPrefix(e.hash, prefix) && (force || e.isLeft()) })
 }

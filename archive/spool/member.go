@@ -35,9 +35,9 @@ func (m *Member) Close() {
 	m.e.leave()
 }
 
-// leave forgets a member that nobody knows. It needs mu.
+// leave forgets a member that nobody knows, and of which nothing is known. It needs mu.
 func (e *entry) leave() {
-	known := e.handles > 0 || e.readers > 0 || e.decoding != nil || e.path != "" || e.reserved
+	known := e.handles > 0 || e.readers > 0 || e.decoding != nil || e.path != "" || e.reserved || e.err != nil
 	if !known && e.s.entries[e.hash] == e {
 		delete(e.s.entries, e.hash)
 	}
