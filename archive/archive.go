@@ -146,7 +146,7 @@ func ShownBefore(dir, key, name string) bool {
 		_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(key+suffix)))
 		return err == nil
 	}
-	return !has(refusedSuffix) && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
+	return WasRefused(dir, key) == nil && (!NeedsWhole(name) || has(listSuffix) || has(askedSuffix))
 }
 
 // refusal is an error that was kept on the disk, in its own words.
