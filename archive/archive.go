@@ -100,6 +100,7 @@ func (a *Archive) Ask() {
 	if a.gzip != nil {
 		a.gzip.retry()
 	}
+	a.store.spool.Retry(folderOf(a.key))
 	a.list.retry()
 }
 

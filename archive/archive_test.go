@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,6 +272,21 @@ func TestRefused(t *testing.T) {
 	reads := bad.reads.Load()
 	if _, err := again.Members(t.Context()); !Refuses(err) || bad.reads.Load() != reads {
 		t.Errorf("after a restart: %v, by %d more reads", err, bad.reads.Load()-reads)
+	}
+	index := filepath.Join(dir, "index")
+	if WasRefused(index, "t/1") == nil || ShownBefore(index, "t/1", "x.zip") {
+		t.Error("it is not known to be a file before the store is open")
+	}
+	for _, left := range []string{"", "shoal archive 0\n....reason"} { // by a crash, or another version
+		if err := os.WriteFile(filepath.Join(index, "t/1", refusedSuffix), []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if a := newStore(t, dir).Archive("t/1", "x.zip", bad, nil); !a.Shown() {
+			t.Errorf("%q refuses it", left)
+		}
+		if WasRefused(index, "t/1") != nil || !ShownBefore(index, "t/1", "x.zip") {
+			t.Errorf("%q makes a file of it before the store is open", left)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,50 @@ func TestReopened(t *testing.T) {
 				t.Errorf("opened %d times, %d bytes decoded of %d", n, read, len(c.b))
 			}
 		})
+	}
+}
+
+// TestRemembered decodes once what cannot be decoded, though it is opened for each read, until somebody asks for another attempt. What is
+// kept of that has a limit.
+func TestRemembered(t *testing.T) {
+	s := open(t, Options{})
+	c := &codec{b: content(8, 1000)}
+	c.fail.Store(&errDamaged)
+	read := func(want int32) {
+		t.Helper()
+		for range 3 {
+			if _, err := readOnce(t.Context(), s, c, 999, 1); !errors.Is(err, errDamaged) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n := c.opened.Load(); n != want {
+			t.Errorf("decoded %d times, want %d", n, want)
+		}
+	}
+	read(1)
+	s.Retry("b")
+	read(1)
+	s.Retry("a")
+	read(2)
+	for i := range maxRemembered + 10 {
+		m, err := s.Open(fmt.Sprint("b/", i), 1000, c.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, errDamaged) {
+			t.Fatalf("got %v", err)
+		}
+		m.Close()
+	}
+	known := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.entries)
+	}
+	eventually(t, "too many are known", func() bool { return known() <= maxRemembered+1 })
+	s.Evict("b", false)
+	if n := known(); n != 0 {
+		t.Errorf("%d members are known after all were evicted", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -98,7 +99,7 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 	case s.closed:
 		e.fail(ErrClosed)
 	case permanent:
-		e.err = err
+		e.remember(err)
 		e.fail(err)
 		drop, _ = s.evict(e)
 	case doomed:
@@ -117,6 +118,39 @@ func (d *decoding) end(err error, permanent bool) (drop dropped) {
 	}
 	e.leave()
 	return drop
+}
+
+// maxRemembered is of how many members that nobody has open it is known why they can't be decoded.
+const maxRemembered = 1000
+
+// remember notes why the member can't be decoded, for who opens it again: to find out may have taken long. It needs mu.
+func (e *entry) remember(err error) {
+	e.err = err
+	isOld := func(of *entry) bool { return of != e && of.err != nil && of.handles == 0 }
+	n := 0
+	for _, of := range e.s.entries {
+		if isOld(of) {
+			n++
+		}
+	}
+	if n >= maxRemembered {
+		old := e.s.oldest(isOld)
+		old.err = nil
+		old.leave()
+	}
+}
+
+// Retry forgets why members could not be decoded whose keys are below a folder, as that of Evict.
+func (s *Spool) Retry(folder string) {
+	prefix := prefixOf(folder)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if e.err != nil && strings.HasPrefix(e.hash, prefix) {
+			e.err = nil
+			e.leave()
+		}
+	}
 }
 
 // turn takes a place among the decoders, and room, and decodes.

@@ -13,8 +13,9 @@ func (s *Spool) Free(n int64, before time.Time, force bool) int64 {
 }
 
 // Evict evicts the members whose keys are below a folder, which has one or two elements: "a/b" is that of the key "a/b/c". It does so in
-// the way of Free, but ends also decoders of what nobody has open.
+// the way of Free, but ends also decoders of what nobody has open, and does what Retry does.
 func (s *Spool) Evict(folder string, force bool) int64 {
+	s.Retry(folder)
 	prefix := prefixOf(folder)
 	return s.evictAll(maxSize, func(e *entry) bool { return strings.HasPrefix(e.hash, prefix) && (force || e.isLeft()) })
 }
@@ -36,15 +37,16 @@ func (e *entry) isLeft() bool { return e.isIdle() || e.readers == 0 && e.handles
 
 // evictAll evicts members that pass until n bytes on disk are free, and returns how many are, or will be soon.
 func (s *Spool) evictAll(n int64, pass func(*entry) bool) (freed int64) {
-	for freed < n {
+	freed, err := s.removeStaying()
+	for err == nil && freed < n {
 		s.mu.Lock()
 		victim := s.oldest(func(e *entry) bool { return e.reserved && !e.doomed && pass(e) })
 		if victim == nil {
 			s.mu.Unlock()
 			break
 		}
-		freed += victim.taken
 		if victim.decoding != nil {
+			freed += victim.taken
 			victim.doomed = true
 			victim.decoding.cancel()
 			s.mu.Unlock()
@@ -52,7 +54,10 @@ func (s *Spool) evictAll(n int64, pass func(*entry) bool) (freed int64) {
 		}
 		drop, _ := s.evict(victim)
 		s.mu.Unlock()
-		s.finishEvicting(drop, nil)
+		if !s.finishEvicting(drop, nil) {
+			break
+		}
+		freed += drop.taken
 	}
 	return freed
 }
@@ -63,8 +68,7 @@ func (s *Spool) trim() {
 	s.mu.Lock()
 	over := s.used > limit
 	s.mu.Unlock()
-	for over {
-		s.evictAll(1, (*entry).isIdle)
+	for over && s.evictAll(1, (*entry).isIdle) > 0 {
 		s.mu.Lock()
 		over = s.used > limit && s.oldest(func(e *entry) bool { return e.reserved && e.isIdle() }) != nil
 		s.mu.Unlock()

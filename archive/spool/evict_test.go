@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +135,55 @@ func TestForce(t *testing.T) {
 	if n := s.Free(1, time.Now(), false); n == 0 || m.Ready(0, 1) {
 		t.Error("what was held is not freed")
 	}
+}
+
+// TestCannotRemove keeps the room of a file that cannot be removed until it can, and meanwhile leaves others alone.
+func TestCannotRemove(t *testing.T) {
+	const size = 1 << 20
+	b := content(1, size)
+	r := &room{free: 1 << 30}
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Room: r, Limit: func() int64 { return 2 * fileSize(size) }})
+	var first *Member
+	for i, key := range []string{"a", "b"} {
+		m := member(t, s, key, size, &codec{b: b})
+		check(t, m, b, 0, size)
+		eventually(t, "not finished", func() bool { done, _ := files(t, dir); return done == i+1 })
+		eventually(t, "the decoder goes on", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return m.e.decoding == nil })
+		if first == nil {
+			first = m
+		}
+	}
+	path := first.e.path
+	inside := filepath.Join(path, "file")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(inside, 0o755); err != nil { // a folder with something in it cannot be removed
+		t.Fatal(err)
+	}
+	used := s.Used()
+	for range 3 {
+		if n := s.Free(1, time.Now(), false); n != 0 {
+			t.Errorf("%d bytes were freed", n)
+		}
+	}
+	if _, gave := r.sums(); gave != 0 || s.Used() != used {
+		t.Errorf("%d bytes of room were given back, %d of %d are used", gave, s.Used(), used)
+	}
+	if !member(t, s, "b", size, nil).Ready(0, size) {
+		t.Error("another one has gone for nothing")
+	}
+	if _, err := member(t, s, "c", size, &codec{b: b}).ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) || !errors.Is(err, errStays) {
+		t.Errorf("there is no room: %v", err)
+	}
+	if err := os.Remove(inside); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Free(1, time.Now(), false); n != blocks(fileSize(size)) {
+		t.Errorf("%d bytes were freed when it can be removed", n)
+	}
+	check(t, member(t, s, "c", size, &codec{b: b}), b, 0, size)
 }
 
 // TestBefore frees nothing that was used since.

@@ -76,6 +76,10 @@ func (d *decoding) finish(f *os.File) error {
 	}
 	path := strings.TrimSuffix(f.Name(), partSuffix) + doneSuffix
 	s.mu.Lock()
+	if e.path != f.Name() { // it was lost
+		s.mu.Unlock()
+		return d.ctx.Err()
+	}
 	e.renaming = true
 	s.mu.Unlock()
 	err := os.Rename(f.Name(), path)

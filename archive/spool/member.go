@@ -35,9 +35,9 @@ func (m *Member) Close() {
 	m.e.leave()
 }
 
-// leave forgets a member that nobody knows. It needs mu.
+// leave forgets a member that nobody knows, and of which nothing is known. It needs mu.
 func (e *entry) leave() {
-	known := e.handles > 0 || e.readers > 0 || e.decoding != nil || e.path != "" || e.reserved
+	known := e.handles > 0 || e.readers > 0 || e.decoding != nil || e.path != "" || e.reserved || e.err != nil
 	if !known && e.s.entries[e.hash] == e {
 		delete(e.s.entries, e.hash)
 	}
@@ -60,6 +60,9 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off >= m.e.size {
 		return 0, io.EOF
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	atEnd := false
 	if left := m.e.size - off; int64(len(p)) > left {
 		p, atEnd = p[:left], true
@@ -74,7 +77,8 @@ func (m *Member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 			return 0, err
 		}
 		n, err := m.e.read(path, p, off)
-		if errors.Is(err, fs.ErrNotExist) && m.e.moved(path) {
+		if errors.Is(err, fs.ErrNotExist) { // it was evicted, or gets its last name, or somebody else has removed it
+			m.e.lose(path)
 			continue
 		}
 		if errors.Is(err, errSum) && !again {
@@ -102,11 +106,11 @@ func (e *entry) read(path string, p []byte, off int64) (int, error) {
 		}
 	}
 	n, err := f.ReadAt(p, off)
-	if n == len(p) {
+	switch {
+	case n == len(p):
 		return n, nil
-	}
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		return n, fmt.Errorf("%w: the file ends at %d of %d bytes", errSum, off+int64(n), e.size)
 	}
 	return n, fmt.Errorf("reading what was decoded: %w", err)
 }
@@ -141,15 +145,19 @@ func (e *entry) end() {
 	e.leave()
 }
 
-// moved says whether to look again where the file is. If somebody has removed it, decoding starts anew.
-func (e *entry) moved(path string) bool {
-	s := e.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e.path == path && e.finished {
-		e.path, e.done, e.finished, e.checked = "", 0, false, nil
+// lose forgets the file of a path, if it is still that of the member, and says how much room it has: decoding starts anew then, into
+// another one, in that room.
+func (e *entry) lose(path string) (taken int64, ok bool) {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	if e.path != path || e.renaming {
+		return 0, false
 	}
-	return path == "" || e.path != path || e.renaming // empty if it was evicted just before the read
+	e.path, e.done, e.finished, e.checked = "", 0, false, nil
+	if e.decoding != nil {
+		e.decoding.cancel()
+	}
+	return e.taken, true
 }
 
 // await waits until the first bytes, up to end, are there, and returns the path of the file.

@@ -96,6 +96,7 @@ const lookPause = 20 * time.Millisecond
 func (s *Spool) tryReserve(ctx context.Context, e *entry) error {
 	need := fileSize(e.size)
 	limit := s.o.Limit()
+	_, staying := s.removeStaying()
 	s.mu.Lock()
 	for !e.reserved {
 		if need > limit {
@@ -106,6 +107,10 @@ func (s *Spool) tryReserve(ctx context.Context, e *entry) error {
 			s.used += need
 			e.reserved = true
 			break
+		}
+		if staying != nil {
+			s.mu.Unlock()
+			return fmt.Errorf("%w for %d bytes: %w", ErrNoRoom, need, staying)
 		}
 		victim := s.oldest(func(v *entry) bool { return v != e && v.reserved && v.readers == 0 })
 		if victim == nil {
@@ -126,7 +131,9 @@ func (s *Spool) tryReserve(ctx context.Context, e *entry) error {
 		}
 		drop, _ := s.evict(victim)
 		s.mu.Unlock()
-		s.finishEvicting(drop, nil)
+		if !s.finishEvicting(drop, nil) {
+			staying = errStays
+		}
 		s.mu.Lock()
 	}
 	s.mu.Unlock()
@@ -190,15 +197,27 @@ func (s *Spool) evict(e *entry) (drop dropped, ended <-chan struct{}) {
 	return drop, nil
 }
 
-// finishEvicting removes the file, and then gives the room back, or waits until a decoder has ended.
-func (s *Spool) finishEvicting(drop dropped, ended <-chan struct{}) {
+// finishEvicting removes the file, and then gives the room back, or waits until a decoder has ended. It says whether the file is gone.
+func (s *Spool) finishEvicting(drop dropped, ended <-chan struct{}) bool {
 	if ended != nil {
 		<-ended
-		return
+		return true
 	}
+	if err := s.remove(drop); err != nil {
+		s.o.Log.Warn("decoded member can't be removed, and keeps its room", "error", err)
+		s.mu.Lock()
+		s.stay = append(s.stay, drop)
+		s.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// remove removes a file, and then gives its room back. There may be no file.
+func (s *Spool) remove(drop dropped) error {
 	if drop.path != "" {
 		if err := remove(drop.path); err != nil {
-			s.o.Log.Warn("decoded member can't be removed", "error", err)
+			return err
 		}
 	}
 	s.mu.Lock()
@@ -207,4 +226,27 @@ func (s *Spool) finishEvicting(drop dropped, ended <-chan struct{}) {
 	if s.o.Room != nil && drop.taken > 0 {
 		s.o.Room.Give(drop.taken)
 	}
+	return nil
+}
+
+// errStays is in the errors about room that evicting does not make.
+var errStays = errors.New("what was evicted can't be removed")
+
+// removeStaying tries again to remove what could not be, and returns how many bytes that frees. As long as something stays, others are better
+// left: they would not be removed either, and be lost to those who read them.
+func (s *Spool) removeStaying() (freed int64, err error) {
+	s.mu.Lock()
+	stay := s.stay
+	s.stay = nil
+	s.mu.Unlock()
+	for i, drop := range stay {
+		if s.remove(drop) != nil {
+			s.mu.Lock()
+			s.stay = append(s.stay, stay[i:]...)
+			s.mu.Unlock()
+			return freed, errStays
+		}
+		freed += drop.taken
+	}
+	return freed, nil
 }

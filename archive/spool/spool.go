@@ -81,8 +81,9 @@ type Spool struct {
 
 	mu      sync.Mutex // for moments
 	entries map[string]*entry
-	used    int64  // bytes reserved: what the members take once all of them is there
-	clock   uint64 // grows with each use of a member
+	used    int64     // bytes reserved: what the members take once all of them is there
+	stay    []dropped // what was evicted, and could not be removed
+	clock   uint64    // grows with each use of a member
 	places  [Levels]places
 	closed  bool
 }
@@ -109,7 +110,7 @@ type entry struct {
 	finished bool     // all is there, and the file says so
 	checked  []uint64 // which sums of the file were seen to be right in this run: a bit for each; nil for none
 	renaming bool     // the file is about to have another path
-	err      error    // remembered
+	err      error    // why it can't be decoded; see remember
 	lastUse  uint64
 	usedAt   time.Time // likewise, as others know it
 	wanted   int64     // the farthest end of a read, since the decoder was started
@@ -185,7 +186,7 @@ func (s *Spool) OpenInner(level int, key string, size int64, open Opener) (*Memb
 			s.mu.Unlock()
 			return nil, fmt.Errorf("member of %d bytes, which is open with %d: %w", size, e.size, ErrSize)
 		}
-		// An earlier run knew another size.
+		e.err = nil // an earlier run, or an archive before it was looked into again, knew another size
 		drop, ended := s.evict(e)
 		s.mu.Unlock()
 		s.finishEvicting(drop, ended)

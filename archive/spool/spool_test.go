@@ -404,6 +404,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestNoBytes reads none, for which nothing is decoded.
+func TestNoBytes(t *testing.T) {
+	c := &codec{b: content(7, 1000)}
+	m := member(t, open(t, Options{}), "a", len(c.b), c)
+	for _, off := range []int64{0, 500} {
+		if n, err := m.ReadAt(t.Context(), nil, off); n != 0 || err != nil {
+			t.Errorf("at %d: %d, %v", off, n, err)
+		}
+	}
+	if n := c.opened.Load(); n != 0 {
+		t.Errorf("decoded %d times", n)
+	}
+}
+
 // TestClose ends reads that wait.
 func TestClose(t *testing.T) {
 	b := content(10, 1000)

@@ -105,20 +105,19 @@ func (e *entry) setChecked(path string, i int64) {
 	e.checked[i/64] |= 1 << (i % 64)
 }
 
-// discard removes a finished file whose data are wrong. Its room is kept for decoding it again.
+// discard removes a file whose data are wrong. Its room is kept for decoding it again.
 func (e *entry) discard(path string, reason error) {
-	s := e.s
-	s.mu.Lock()
-	isIt := e.path == path && e.finished
-	if isIt {
-		e.path, e.done, e.finished, e.checked = "", 0, false, nil
-	}
-	s.mu.Unlock()
-	if !isIt {
+	taken, ok := e.lose(path)
+	if !ok {
 		return
 	}
+	s := e.s
 	s.o.Log.Warn("decoded member is damaged on disk, and is decoded again", "path", path, "error", reason)
-	if err := remove(path); err != nil {
-		s.o.Log.Warn("decoded member can't be removed", "error", err)
+	if remove(path) == nil {
+		return
 	}
+	if s.o.Room != nil {
+		s.o.Room.Add(taken) // beside what it is decoded into
+	}
+	s.finishEvicting(dropped{path: path, taken: taken}, nil)
 }

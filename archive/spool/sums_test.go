@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -120,6 +121,44 @@ func TestCutOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, m, b, 1000, 10)
+}
+
+// TestPartLost decodes anew what somebody else removes or cuts while it is not finished, whether it is being decoded or rests.
+func TestPartLost(t *testing.T) {
+	const size = 3 << 20
+	b := content(4, size)
+	for name, lose := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"cut":     func(path string) error { return os.Truncate(path, 100) },
+	} {
+		for _, rests := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, rests %t", name, rests), func(t *testing.T) {
+				idle := time.Hour
+				if rests {
+					idle = time.Millisecond
+				}
+				r := &room{free: 1 << 30}
+				s := open(t, Options{Ahead: 1, Idle: idle, Room: r})
+				c := &codec{b: b}
+				m := member(t, s, "a", size, c)
+				check(t, m, b, 0, 1<<20)
+				eventually(t, "the decoder goes on", func() bool { return !rests || c.active.Load() == 0 })
+				parts, err := filepath.Glob(filepath.Join(s.o.Dir, "*"+partSuffix))
+				if err != nil || len(parts) != 1 {
+					t.Fatal(parts, err)
+				}
+				if err := lose(parts[0]); err != nil {
+					t.Fatal(err)
+				}
+				check(t, m, b, 1000, 1000)
+				check(t, m, b, 0, size)
+				eventually(t, "not finished", func() bool { done, part := files(t, s.o.Dir); return done == 1 && part == 0 })
+				if took, gave := r.sums(); took-gave != blocks(fileSize(size)) {
+					t.Errorf("%d bytes of room taken, want %d", took-gave, blocks(fileSize(size)))
+				}
+			})
+		}
+	}
 }
 
 // TestSums makes the same sums of data that come in parts of any length.

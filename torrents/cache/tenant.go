@@ -44,7 +44,8 @@ const (
 	takeTurn = 100 * time.Millisecond
 	// tenantRest is for how long what tenants keep stays after its last use while there is something else to evict.
 	tenantRest = time.Minute
-	// stuckTime is how long more than may be is on disk, or somebody waits for a piece, before what tenants use goes as well.
+	// stuckTime is how long more than may be is on disk, or somebody waits for a piece, before what tenants use goes as well, and then
+	// before more of it does.
 	stuckTime = time.Second
 	// tenantHold is how many bytes of a torrent whoever makes a tenant's files from them reads at a time.
 	tenantHold = 1 << 20
@@ -242,6 +243,7 @@ func (c *Cache) unstick(n need, lack int64) (freed int64) {
 	case c.stuck.IsZero():
 		c.stuck = time.Now()
 	case time.Since(c.stuck) >= stuckTime:
+		c.stuck = time.Now() // what is in use may go a little later: more does not go before that
 		return c.freeTenants(lack, time.Now(), true)
 	}
 	return 0

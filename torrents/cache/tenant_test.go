@@ -19,6 +19,8 @@ type lodger struct {
 	dir    string
 	tenant *Tenant
 
+	slow time.Duration // how long what is in use stays after it was told to go
+
 	mu    sync.Mutex
 	next  int
 	files []*lodged // what was used least lately in front
@@ -79,10 +81,17 @@ func (l *lodger) remove(n int64, pass func(*lodged) bool) (freed int64) {
 		f := l.files[i]
 		l.files = slices.Delete(l.files, i, i+1)
 		l.mu.Unlock()
-		if err := os.Remove(f.path); err != nil {
-			l.t.Error(err)
+		goes := func() {
+			if err := os.Remove(f.path); err != nil {
+				l.t.Error(err)
+			}
+			l.tenant.Give(f.bytes)
 		}
-		l.tenant.Give(f.bytes)
+		if f.busy && l.slow > 0 {
+			time.AfterFunc(l.slow, goes)
+		} else {
+			goes()
+		}
 		freed += f.bytes
 	}
 	return freed
@@ -248,6 +257,28 @@ func TestTenantForced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTenantForcedLittle takes from what a tenant uses as much as is lacking, and no more because what it takes goes a little later.
+func TestTenantForcedLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCache(t, t.TempDir(), tenCost)
+		l := lodge(t, c, 1)
+		l.slow = stuckTime / 2
+		for i := range 4 {
+			l.mustAdd(i, 32<<10)
+			l.use(i, true)
+		}
+		c.SetLimit(100 << 10)
+		time.Sleep(3 * stuckTime)
+		if got := l.indexes(); !slices.Equal(got, []int{1, 2, 3}) {
+			t.Errorf("%v are left, want all but the first", got)
+		}
+		if used, limit := c.Use(); used > limit {
+			t.Errorf("%d of %d bytes are used", used, limit)
+		}
+		checkAccount(t, c)
+	})
 }
 
 // TestTenantUnwanted does not take from a tenant, for what somebody will read soon, what it has used a moment ago; and takes that rather
