@@ -94,13 +94,17 @@ func (a *archives) stats() archive.Stats {
 	return archive.Stats{}
 }
 
-// put notes that a torrent is shown, and returns its archives. load lists its files, and calls file for each.
-func (a *archives) put(s *torrents.Shown, load func() error) *archiveSet {
+// put notes that a torrent is shown, and returns its archives.
+func (a *archives) put(s *torrents.Shown) *archiveSet {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	set := a.inside[s.Infohash]
 	if set == nil {
-		set = &archiveSet{of: a, ih: s.Infohash, load: load, files: make(map[int]*shownArchive), refused: make(map[string]struct{})}
+		set = &archiveSet{of: a, ih: s.Infohash, files: make(map[int]*shownArchive), refused: make(map[string]struct{})}
+		set.load = func() error {
+			_, err := shownFiles(s, set)
+			return err
+		}
 		a.inside[s.Infohash] = set
 	}
 	set.rename(s.Name)
@@ -124,7 +128,7 @@ func (a *archives) remove(ih torrents.Infohash) {
 type archiveSet struct {
 	of   *archives
 	ih   torrents.Infohash
-	load func() error
+	load func() error // lists its files, and calls file for each
 
 	mu      sync.Mutex
 	name    string                // of the torrent as it is shown
