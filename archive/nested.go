@@ -33,11 +33,15 @@ func (s *Store) countNested(a *Archive) error {
 	return nil
 }
 
-// countMembers counts those of an archive that is about to be known. The error is ErrCrowded.
+// countMembers counts those of an archive that is about to be known, once: who gave up reading it may end beside the next one. The error is
+// ErrCrowded.
 func (s *Store) countMembers(a *Archive, members int) error {
 	torrent := folderOf(a.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if a.known {
+		return nil
+	}
 	all := 0
 	for _, n := range s.members {
 		all += n
@@ -46,6 +50,7 @@ func (s *Store) countMembers(a *Archive, members int) error {
 		return fmt.Errorf("%w: %d, and %d more are above the limit of %d", ErrCrowded, all, members, limit)
 	}
 	s.members[torrent] += members
+	a.known = true
 	return nil
 }
 
