@@ -70,7 +70,7 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 			if err != nil {
 				return nil, nil, err
 			}
-			return torrentFile{&files[0]}, siblings{}, nil
+			return torrentFile{&files[0]}, nil, nil
 		})
 	}
 	if err := n.tree.PutTorrent(t, s.Changed); err != nil {
@@ -90,6 +90,7 @@ func shownFiles(s *torrents.Shown, set *archiveSet) ([]tree.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	beside := &folders{files: list}
 	files := make([]tree.File, len(list))
 	for i := range list {
 		f := &list[i]
@@ -97,7 +98,7 @@ func shownFiles(s *torrents.Shown, set *archiveSet) ([]tree.File, error) {
 		if last := len(f.Path) - 1; last >= 0 {
 			isThere := func() bool { return f.Holds(0, f.Size) }
 			files[i].Archive = set.file(f.Index, f.Path[last], f.Path, isThere, func() (archive.File, archive.Folder, error) {
-				return torrentFile{f}, siblings{list, f.Path[:last]}, nil
+				return torrentFile{f}, siblings{beside, f.Path[:last]}, nil
 			})
 		}
 	}
