@@ -60,15 +60,19 @@ type Archives interface {
 	// the metadata is unknown.
 	List(ih torrents.Infohash, query ArchiveQuery) (ArchivePage, error)
 	// Look forgets why an archive was refused, reads it, all of it if need be, and returns what is known then. Should that take longer,
-	// it returns ArchiveReading, and reading goes on. The error is torrents.ErrNotFound, ErrBusy, one of reading the torrent, or that of
-	// ctx.
+	// it returns ArchiveReading, and reading goes on. The error is torrents.ErrNotFound, ErrBusy, ErrNoRoom, one of reading the torrent, or
+	// that of ctx.
 	Look(ctx context.Context, ih torrents.Infohash, place string) (Archive, error)
 	// Refused returns, at once, how many archives are refused, as far as that is known since the start.
 	Refused(ih torrents.Infohash) int
 }
 
-// ErrBusy is returned by Archives.Look while as many archives are being read as may be.
-var ErrBusy = errors.New("too many archives are being read")
+var (
+	// ErrBusy is returned by Archives.Look while as many archives are being read as may be.
+	ErrBusy = errors.New("too many archives are being read")
+	// ErrNoRoom is returned by Archives.Look if there is no room for what is in the archive, be it in memory or in the cache.
+	ErrNoRoom = errors.New("there is no room for what is in the archive")
+)
 
 func (s *server) registerArchives(api *mux.Router) {
 	api.HandleFunc("/torrents/{infohash}/archives", s.withInfohash(s.listArchives)).Methods(http.MethodGet, http.MethodHead)

@@ -163,6 +163,7 @@ func TestLookIntoArchive(t *testing.T) {
 		want int
 	}{
 		{ErrBusy, http.StatusTooManyRequests},
+		{ErrNoRoom, http.StatusConflict},
 		{torrents.ErrPaused, http.StatusConflict},
 		{torrents.ErrCacheTooSmall, http.StatusConflict},
 		{torrents.ErrGaveUp, http.StatusGatewayTimeout},

@@ -70,7 +70,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
 	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused), errors.Is(err, torrents.ErrPinned),
-		errors.Is(err, torrents.ErrCacheTooSmall):
+		errors.Is(err, torrents.ErrCacheTooSmall), errors.Is(err, ErrNoRoom):
 		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
 	case errors.Is(err, ErrBusy):
 		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}

@@ -26,7 +26,7 @@ type Archive struct {
 	gzip    *deflated // of what is compressed so; else nil
 	list    flight[[]Member]
 	counted bool // among Store.nested, whose mutex guards it
-	known   bool // among Store.members, likewise
+	known   bool // its members are among Store.members; likewise
 
 	mu      sync.Mutex
 	looked  bool   // whether what is kept was looked at for a reason

@@ -51,7 +51,8 @@ func weigh(list []Member) int {
 	return all
 }
 
-// countMembers counts those of an archive that is about to be known. The error is ErrCrowded.
+// countMembers counts those of an archive that is about to be known, once: who gave up reading it may end beside the next one. The error is
+// ErrCrowded.
 func (s *Store) countMembers(a *Archive, members int) error {
 	torrent := folderOf(a.key)
 	s.mu.Lock()

@@ -78,7 +78,7 @@ func (f *FS) OpenFile(path string, flag int, _ os.FileMode) (billy.File, error) 
 	return f.Open(path)
 }
 
-// Stat describes a node. There are no symbolic links, so Lstat does the same.
+// Stat describes a node. It follows no symbolic link: what go-nfs is asked to change is the link.
 func (f *FS) Stat(path string) (os.FileInfo, error) {
 	n, err := f.Node("stat", path)
 	if err != nil {
@@ -110,7 +110,7 @@ func (f *FS) ReadDir(path string) ([]os.FileInfo, error) {
 	return list, nil
 }
 
-// Readlink fails: there are no symbolic links.
+// Readlink fails: go-nfs is not asked what a link says.
 func (f *FS) Readlink(path string) (string, error) {
 	return "", &fs.PathError{Op: "readlink", Path: path, Err: fs.ErrInvalid}
 }

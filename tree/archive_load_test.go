@@ -2,8 +2,10 @@ package tree
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -239,5 +241,24 @@ func TestArchiveHandleLater(t *testing.T) {
 	}
 	if again, err := tr.Resolve(handle[:]); err != nil || again.Name() != "only.bin" {
 		t.Errorf("it is %v, %v", again, err)
+	}
+}
+
+// TestArchivePlaces resolves file ids that a damaged record has at places where no archive can be.
+func TestArchivePlaces(t *testing.T) {
+	ids := newNumbers()
+	outer, _, lone := boxes(nil)
+	tr := archiveTree(t, ids, ArchivesFolder, outer, lone)
+	top := mustWalk(t, tr, "r/t/x.zip")
+	must(t, top.Load(t.Context()))
+	for i, place := range []string{"1/-3", "1/99", "1/x", "1/", "-1", "99", "", "1/2/-1", "1/9223372036854775807"} {
+		id := uint64(5000 + 10*i)
+		ids.runs[place] = []Run{{id, 4}}
+		h := mustWalk(t, tr, "r/t/x.zip/docs/a.txt").Handle()
+		binary.BigEndian.PutUint32(h[24:], uint32(id))
+		binary.BigEndian.PutUint32(h[28:], crc32.Checksum(h[:28], castagnoli))
+		if n, err := tr.Resolve(h[:]); err == nil && place != "1/" || err != nil && !errors.Is(err, ErrStale) && !errors.Is(err, ErrUnread) {
+			t.Errorf("the place %q leads to %v, %v", place, n, err)
+		}
 	}
 }

@@ -209,11 +209,11 @@ func (t *Tree) resolveMember(ih Infohash, id uint64) (Node, error) {
 	for rest != "" {
 		var member string
 		member, rest, _ = strings.Cut(rest, "/")
-		i, err := strconv.Atoi(member)
+		i, err := strconv.ParseUint(member, 10, 31)
 		if err != nil {
 			return Node{}, fmt.Errorf("place %q of file id %d: %w", place, id, ErrStale)
 		}
-		if n, err = n.archive.at(2*i + 1); err != nil {
+		if n, err = n.archive.at(2*int(i) + 1); err != nil {
 			return Node{}, err
 		}
 	}

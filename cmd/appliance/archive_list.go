@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"shoal/admin"
 	"shoal/archive"
+	"shoal/archive/spool"
 	"shoal/torrents"
 )
 
@@ -186,8 +188,12 @@ func (a *archives) Look(ctx context.Context, ih torrents.Infohash, place string)
 	defer wait.Stop()
 	select {
 	case <-begun.done:
-		if begun.err != nil && !archive.Refuses(begun.err) {
-			return admin.Archive{}, begun.err
+		switch err := begun.err; {
+		case err == nil, archive.Refuses(err):
+		case errors.Is(err, archive.ErrCrowded), errors.Is(err, spool.ErrNoRoom):
+			return admin.Archive{}, fmt.Errorf("%w: %w", admin.ErrNoRoom, err)
+		default:
+			return admin.Archive{}, err
 		}
 	case <-wait.C:
 	case <-ctx.Done():

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"shoal/admin"
 	"shoal/test/complete"
@@ -152,6 +157,36 @@ func TestLook(t *testing.T) {
 	s.close(t)
 	if _, err := s.archives.Look(t.Context(), ih, "0"); !errors.Is(err, torrents.ErrClosed) {
 		t.Errorf("looking after the end: %v", err)
+	}
+}
+
+// TestLookWithoutRoom looks into an archive that has to be decoded first, which takes more than the cache has for that.
+func TestLookWithoutRoom(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	defer func() { s.close(t) }()
+	s.openArchives(t)
+	noise := make([]byte, 3<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	w.RegisterCompressor(zstd.ZipMethodWinZip, zstd.ZipCompressor())
+	f, err := w.CreateHeader(&zip.FileHeader{Name: "in.zip", Method: zstd.ZipMethodWinZip})
+	if err == nil {
+		_, err = f.Write(zipped(t, "noise="+string(noise)))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ih := s.add(t, "x.zip", complete.File{Content: b.Bytes()})
+	if _, err := s.archives.Look(t.Context(), ih, "0"); err != nil {
+		t.Fatal(err)
+	}
+	limit := int64(5 << 20)
+	if _, err := s.library.ChangeLimits(torrents.LimitsChange{Cache: torrents.LimitChange{Set: true, Value: &limit}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.archives.Look(t.Context(), ih, "0-0"); !errors.Is(err, admin.ErrNoRoom) {
+		t.Error(err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -94,13 +93,17 @@ func (a *archives) stats() archive.Stats {
 	return archive.Stats{}
 }
 
-// put notes that a torrent is shown, and returns its archives. load lists its files, and calls file for each.
-func (a *archives) put(s *torrents.Shown, load func() error) *archiveSet {
+// put notes that a torrent is shown, and returns its archives.
+func (a *archives) put(s *torrents.Shown) *archiveSet {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	set := a.inside[s.Infohash]
 	if set == nil {
-		set = &archiveSet{of: a, ih: s.Infohash, load: load, files: make(map[int]*shownArchive), refused: make(map[string]struct{})}
+		set = &archiveSet{of: a, ih: s.Infohash, files: make(map[int]*shownArchive), refused: make(map[string]struct{})}
+		set.load = func() error {
+			_, err := shownFiles(s, set)
+			return err
+		}
 		a.inside[s.Infohash] = set
 	}
 	set.rename(s.Name)
@@ -124,7 +127,7 @@ func (a *archives) remove(ih torrents.Infohash) {
 type archiveSet struct {
 	of   *archives
 	ih   torrents.Infohash
-	load func() error
+	load func() error // lists its files, and calls file for each
 
 	mu      sync.Mutex
 	name    string                // of the torrent as it is shown
@@ -361,18 +364,42 @@ func (f torrentFile) Await(ctx context.Context, off int64, n int) (release func(
 	return f.file.Await(ctx, off, n, string(tree.ReaderOf(ctx)))
 }
 
+// folders find the files of a torrent by their names: an archive may ask for thousands of volumes, and a torrent may have a million files.
+type folders struct {
+	files []torrents.File
+
+	mu     sync.Mutex
+	byName map[string]map[string]*torrents.File // of each folder that was asked for
+}
+
 // siblings are the files in one folder of a torrent.
 type siblings struct {
-	files  []torrents.File
+	of     *folders
 	folder []string
 }
 
 func (s siblings) File(name string) (archive.File, bool) {
-	for i := range s.files {
-		f := &s.files[i]
-		if above := len(f.Path) - 1; above >= 0 && f.Path[above] == name && path.Join(f.Path[:above]...) == strings.Join(s.folder, "/") {
-			return torrentFile{f}, true
+	f := s.of.in(s.folder)[name]
+	return torrentFile{f}, f != nil
+}
+
+// in returns the files in a folder by name. They are not to be changed.
+func (f *folders) in(folder []string) map[string]*torrents.File {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := strings.Join(folder, "/")
+	if known := f.byName[key]; known != nil {
+		return known
+	}
+	byName := make(map[string]*torrents.File)
+	for i := range f.files {
+		if last := len(f.files[i].Path) - 1; last >= 0 && slices.Equal(f.files[i].Path[:last], folder) {
+			byName[f.files[i].Path[last]] = &f.files[i]
 		}
 	}
-	return nil, false
+	if f.byName == nil {
+		f.byName = make(map[string]map[string]*torrents.File)
+	}
+	f.byName[key] = byName
+	return byName
 }

@@ -56,15 +56,12 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 		ModTime:  s.ModTime,
 		FirstID:  s.FirstID,
 		Cached:   s.Cached,
-		Files:    func() ([]tree.File, error) { return n.inside(&s) },
 
 		ArchiveIDs: s.ArchiveIDs,
 		Numbers:    numbers{s.Numbers},
 	}
-	set := n.archives.put(&s, func() error {
-		_, err := n.inside(&s)
-		return err
-	})
+	set := n.archives.put(&s)
+	t.Files = func() ([]tree.File, error) { return shownFiles(&s, set) }
 	if s.IsFile {
 		// The name that the metainfo has, not one that the user gave it: that would make another archive of it, or none.
 		isThere := func() bool { return s.Cached() == s.Size }
@@ -73,7 +70,7 @@ func (n namespace) PutTorrent(s torrents.Shown) {
 			if err != nil {
 				return nil, nil, err
 			}
-			return torrentFile{&files[0]}, siblings{}, nil
+			return torrentFile{&files[0]}, nil, nil
 		})
 	}
 	if err := n.tree.PutTorrent(t, s.Changed); err != nil {
@@ -86,21 +83,22 @@ func (n namespace) RemoveTorrent(ih torrents.Infohash, at time.Time) {
 	n.archives.remove(ih)
 }
 
-// inside lists the files of a torrent.
-func (n namespace) inside(s *torrents.Shown) ([]tree.File, error) {
+// shownFiles lists the files of a torrent, whose archives are those of set: the torrent may be gone by then, and one with its infohash there
+// again, whose archives do not lie in these files.
+func shownFiles(s *torrents.Shown, set *archiveSet) ([]tree.File, error) {
 	list, err := s.Load()
 	if err != nil {
 		return nil, err
 	}
-	set := n.archives.set(s.Infohash)
+	beside := &folders{files: list}
 	files := make([]tree.File, len(list))
 	for i := range list {
 		f := &list[i]
 		files[i] = tree.File{Path: f.Path, Size: f.Size, Index: f.Index, Content: fileContent{f}}
-		if last := len(f.Path) - 1; last >= 0 && set != nil {
+		if last := len(f.Path) - 1; last >= 0 {
 			isThere := func() bool { return f.Holds(0, f.Size) }
 			files[i].Archive = set.file(f.Index, f.Path[last], f.Path, isThere, func() (archive.File, archive.Folder, error) {
-				return torrentFile{f}, siblings{list, f.Path[:last]}, nil
+				return torrentFile{f}, siblings{beside, f.Path[:last]}, nil
 			})
 		}
 	}
