@@ -35,6 +35,7 @@ type entry struct {
 
 	mu          sync.Mutex // guards what follows; held for moments only
 	rec         torrentRecord
+	ids         idsFile   // changed with Library.changing held as well
 	failure     string    // why the torrent cannot be used, in words
 	readError   string    // why a read failed last, in words
 	lastRead    time.Time // by a client

@@ -119,6 +119,8 @@ type Library struct {
 	state   *libraryRecord
 	entries map[Infohash]*entry
 
+	reserve struct{ first, n uint64 } // file ids that are taken and nobody's yet; see takeInnerIDs. Guarded by changing
+
 	watching *watching // nil without a watch folder
 }
 

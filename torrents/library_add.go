@@ -72,7 +72,7 @@ func (l *Library) add(route string, a addition) (Torrent, error) {
 	}
 	if err != nil {
 		// Nobody was told of it, so nothing of it shall be there after a restart.
-		if left := removeDurably(l.recordPath(rec.Infohash), l.metainfoPath(rec.Infohash)); left != nil {
+		if left := removeDurably(l.recordPath(rec.Infohash), l.metainfoPath(rec.Infohash), l.idsPath(rec.Infohash)); left != nil {
 			l.log.Warn("what is left of a torrent that was not added could not be removed", "torrent", rec.Infohash, "err", left)
 		}
 		return Torrent{}, err
@@ -185,7 +185,7 @@ func (l *Library) remove(e *entry, dismissed bool) error {
 		return late
 	}
 	// The record goes first: a torrent file without one is no torrent of the library.
-	for _, path := range []string{l.recordPath(e.ih), l.metainfoPath(e.ih)} {
+	for _, path := range []string{l.recordPath(e.ih), l.metainfoPath(e.ih), l.idsPath(e.ih)} {
 		if err := removeDurably(path); err != nil {
 			return &WriteError{fmt.Errorf("remove torrent %s: %w", e.ih, err)}
 		}

@@ -139,6 +139,9 @@ func (l *Library) follow(e *entry, old, next *torrentRecord) {
 func (l *Library) tryAgain(e *entry, rec *torrentRecord) {
 	_, err := l.readRecord(e.ih)
 	if err == nil {
+		_, err = readIDs(l.idsPath(e.ih), rec.Inner)
+	}
+	if err == nil {
 		err = l.checkRecord(rec, l.holder(rec.Route, rec.Name, e.ih) != nil)
 	}
 	if err != nil {

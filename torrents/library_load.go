@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -8,6 +9,7 @@ import (
 // loaded is a record, and why it is not shown.
 type loaded struct {
 	torrentRecord
+	ids idsFile
 	err error
 }
 
@@ -28,7 +30,8 @@ func (l *Library) loadRecords() ([]loaded, error) {
 		if rec == nil {
 			rec = &torrentRecord{Infohash: ih}
 		}
-		records = append(records, loaded{*rec, err})
+		ids, idsErr := readIDs(l.idsPath(ih), rec.Inner)
+		records = append(records, loaded{*rec, ids, cmp.Or(err, idsErr)})
 	}
 	return records, nil
 }
@@ -38,10 +41,11 @@ func (l *Library) loadEntries(records []loaded) {
 		rec := &records[i]
 		// Should library.json be lost, or an older one be restored, no id is given to two.
 		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
-		for _, r := range rec.Inner {
+		for _, r := range rec.ids.runs {
 			l.state.NextID = max(l.state.NextID, r.First+uint64(r.N))
 		}
 		e := l.newEntry(rec.torrentRecord)
+		e.ids = rec.ids
 		if rec.err != nil {
 			e.hidden = true
 			e.fail(rec.err)

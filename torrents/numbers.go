@@ -2,7 +2,6 @@ package torrents
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 )
 
@@ -28,32 +27,53 @@ func (n Numbers) Take(place string, want int) ([]IDRun, error) {
 	if !ok {
 		return nil, fmt.Errorf("torrent %s: %w", n.ih, ErrNotFound)
 	}
-	rec := e.record()
+	var runs []IDRun
 	have := 0
-	for _, r := range rec.Inner {
+	for _, r := range e.inner() {
 		if r.Place == place {
+			runs = append(runs, r)
 			have += r.N
 		}
 	}
-	if lack := want - have; lack > 0 {
-		if lack > maxRun {
-			return nil, inputErrorf("%d file ids are too many for what is inside one file", lack)
-		}
-		if isClosed(n.lib.closing) {
-			return nil, ErrClosed
-		}
-		state := n.lib.state.clone()
-		run := IDRun{Place: place, First: state.takeIDs(uint64(lack)), N: lack}
-		if err := n.lib.writeState(state); err != nil {
-			return nil, err
-		}
-		rec.Inner = append(slices.Clip(rec.Inner), run)
-		if err := n.lib.writeRecord(&rec); err != nil {
-			return nil, err
-		}
-		e.setRecord(rec)
+	lack := want - have
+	switch {
+	case lack <= 0:
+		return runs, nil
+	case lack > maxRun:
+		return nil, inputErrorf("%d file ids are too many for what is inside one file", lack)
+	case isClosed(n.lib.closing):
+		return nil, ErrClosed
 	}
-	return slices.DeleteFunc(slices.Clone(rec.Inner), func(r IDRun) bool { return r.Place != place }), nil
+	first, err := n.lib.takeInnerIDs(uint64(lack))
+	if err != nil {
+		return nil, err
+	}
+	run := IDRun{Place: place, First: first, N: lack}
+	if err := e.addInner(run); err != nil {
+		return nil, err
+	}
+	return append(runs, run), nil
+}
+
+// idReserve is how many file ids are taken at a time for what is inside files, so that library.json is not written for each archive. Those
+// that are left when we stop are nobody's.
+const idReserve = 1 << 14
+
+// takeInnerIDs hands out n file ids, and returns the first. It needs l.changing. The error is a *WriteError.
+func (l *Library) takeInnerIDs(n uint64) (uint64, error) {
+	if l.reserve.n < n {
+		state := l.state.clone()
+		n := max(n, idReserve)
+		first := state.takeIDs(n)
+		if err := l.writeState(state); err != nil {
+			return 0, err
+		}
+		l.reserve.first, l.reserve.n = first, n
+	}
+	first := l.reserve.first
+	l.reserve.first += n
+	l.reserve.n -= n
+	return first, nil
 }
 
 // Find returns which one of which place a file id is.
@@ -75,11 +95,25 @@ func (n Numbers) Find(id uint64) (place string, at int, ok bool) {
 	return inner[i].Place, at + int(id-inner[i].First), true
 }
 
-// inner returns the runs of file ids inside files, in ascending order.
+// inner returns the runs of file ids inside files, in ascending order. They are not to be changed.
 func (e *entry) inner() []IDRun {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.rec.Inner // it is only ever replaced
+	return e.ids.runs
+}
+
+// addInner adds a run of file ids, durably. It needs l.changing. The error is a *WriteError.
+func (e *entry) addInner(run IDRun) error {
+	e.mu.Lock()
+	ids := e.ids
+	e.mu.Unlock()
+	if err := ids.add(e.lib.idsPath(e.ih), run); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.ids = ids
+	e.mu.Unlock()
+	return nil
 }
 
 // oldArchiveIDs is above all file ids that a library hands out one after another: what earlier versions have added has the ids of its
@@ -99,7 +133,7 @@ func checkRuns(runs []IDRun) error {
 	next := uint64(firstID)
 	for _, r := range runs {
 		if r.First < next || r.N <= 0 || r.First > oldArchiveIDs || r.N > maxRun {
-			return fmt.Errorf("the record has %d file ids from %d on for %.40q", r.N, r.First, r.Place)
+			return fmt.Errorf("there are %d file ids from %d on for %.40q", r.N, r.First, r.Place)
 		}
 		next = r.First + uint64(r.N)
 	}

@@ -1,8 +1,13 @@
 package torrents
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -80,6 +85,146 @@ func TestNumbers(t *testing.T) {
 	}
 	if _, err := n.Take("2", maxRun+1); err == nil {
 		t.Error("one file got more than it may")
+	}
+}
+
+// TestManyNumbers looks into very many archives of a torrent: each costs a line in a file, not all that came before it.
+func TestManyNumbers(t *testing.T) {
+	const archives = 3000
+	opts := testOptions(t, newRecorder())
+	l := mustOpen(t, opts)
+	meta := v1(t, "folder", file(1, "x.gz"))
+	mustAdd(t, l, "r", meta)
+	ih := infohashOf(t, meta)
+	n := Numbers{l, ih}
+	record, err := os.ReadFile(l.recordPath(ih))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []IDRun
+	written := 0
+	for i := range archives {
+		before, err := os.Stat(l.statePath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := n.Take(strconv.Itoa(i), 2)
+		if err != nil || len(got) != 1 || got[0].N != 2 {
+			t.Fatalf("taken for %d: %+v, %v", i, got, err)
+		}
+		runs = append(runs, got...)
+		if after, err := os.Stat(l.statePath()); err != nil || !os.SameFile(before, after) {
+			written++
+		}
+	}
+	if written != 1 {
+		t.Errorf("library.json was written %d times for %d archives, want once", written, archives)
+	}
+	if after, err := os.ReadFile(l.recordPath(ih)); err != nil || !bytes.Equal(after, record) {
+		t.Errorf("the record became %s (%v)", after, err)
+	}
+	if err := checkRuns(runs); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// A crash may leave a part of a line, of which nobody was told.
+	f, err := os.OpenFile(l.idsPath(ih), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"place":"torn","first":1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		opts.Watcher = newRecorder()
+		l = mustOpen(t, opts)
+		n = Numbers{l, ih}
+		for i, run := range runs {
+			if got, err := n.Take(run.Place, 2); err != nil || !slices.Equal(got, runs[i:i+1]) {
+				t.Fatalf("after a restart those of %q are %+v, %v; want %+v", run.Place, got, err, run)
+			}
+		}
+		got, err := n.Take("another", 1)
+		if err != nil || got[0].First <= runs[len(runs)-1].First+1 {
+			t.Fatalf("another one got %+v, %v", got, err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l = mustOpen(t, opts)
+	if err := l.Remove(ih); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(l.idsPath(ih)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a torrent that is removed its file ids are still there: %v", err)
+	}
+}
+
+// TestNumbersDamaged: file ids that cannot be read are not given anew, as clients may have them.
+func TestNumbersDamaged(t *testing.T) {
+	for name, text := range map[string]string{
+		"no JSON":       "{\"place\":\"0\",\"first\":90,\"n\":5}\nrubbish\n",
+		"not ascending": "{\"place\":\"0\",\"first\":90,\"n\":5}\n{\"place\":\"1\",\"first\":91,\"n\":5}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := testOptions(t, newRecorder())
+			l := mustOpen(t, opts)
+			meta := v1(t, "folder", file(1, "x.gz"))
+			mustAdd(t, l, "r", meta)
+			ih := infohashOf(t, meta)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(l.idsPath(ih), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l = mustOpen(t, opts)
+			if got, err := l.Torrent(ih); err != nil || got.State != StateFailed || !strings.Contains(got.Reason, "file ids") {
+				t.Errorf("the torrent is %+v, %v", got, err)
+			}
+			pinned := true
+			if got, err := l.ChangeTorrent(ih, TorrentChange{Pinned: &pinned}); err == nil && got.State != StateFailed {
+				t.Errorf("a change made it %+v", got)
+			}
+			if b, err := os.ReadFile(l.idsPath(ih)); err != nil || string(b) != text {
+				t.Errorf("the file became %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// TestOldNumbers has a record as an earlier version wrote it, with the file ids in it.
+func TestOldNumbers(t *testing.T) {
+	opts := testOptions(t, newRecorder())
+	l := mustOpen(t, opts)
+	meta := v1(t, "folder", file(1, "x.gz"))
+	mustAdd(t, l, "r", meta)
+	ih := infohashOf(t, meta)
+	rec := l.entries[ih].record()
+	old := IDRun{"0", rec.FirstID + rec.IDs, 7}
+	rec.Inner = []IDRun{old}
+	if err := errors.Join(l.writeRecord(&rec), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l = mustOpen(t, opts)
+		n := Numbers{l, ih}
+		if got, err := n.Take("0", 7); err != nil || !slices.Equal(got, []IDRun{old}) {
+			t.Errorf("the old ones are %+v, %v; want %+v", got, err, old)
+		}
+		if got, err := n.Take("1", 2); err != nil || len(got) != 1 || got[0].First < old.First+7 {
+			t.Errorf("new ones are %+v, %v", got, err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package torrents
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 //	library.json             routes, and the counter of file ids
 //	torrents/<infohash>.json    a record per torrent
 //	torrents/<infohash>.torrent its metainfo; not there while a magnet is unresolved
+//	torrents/<infohash>.ids     file ids of what is inside its archives, as far as somebody has looked
 //
 // A record is written after the metainfo that it counts on, so a crash leaves at worst a .torrent
 // without a record, which nobody was told is in the library.
@@ -103,7 +103,7 @@ type torrentRecord struct {
 	Metainfo    int64     `json:"metainfo_bytes,omitempty"` // size of the .torrent file
 	IDs         uint64    `json:"ids,omitempty"`            // how many file ids from FirstID on are its own
 	ArchiveIDs  uint64    `json:"archive_ids,omitempty"`    // of them, the first of its files as folders; see archiveIDs
-	Inner       []IDRun   `json:"inner,omitempty"`          // file ids of what is inside files, ascending
+	Inner       []IDRun   `json:"inner,omitempty"`          // file ids that an earlier version took for what is inside files; see idsFile
 }
 
 // resolved says whether the metainfo is known.
@@ -205,7 +205,7 @@ func (l *Library) readRecord(ih Infohash) (*torrentRecord, error) {
 		}
 		return &r, nil
 	}
-	if err := errors.Join(r.checkGeometry(), checkRuns(r.Inner)); err != nil {
+	if err := r.checkGeometry(); err != nil {
 		return nil, err
 	}
 	st, err := os.Stat(l.metainfoPath(ih))
