@@ -41,21 +41,13 @@ var pieceLengths = []int64{64 << 10, 256 << 10, 1 << 20, 4 << 20}
 // maxPiece is the longest of them.
 const maxPiece = 4 << 20
 
-// makeItems makes so many torrents of some size below dir. Every other one is a folder of three files. The
+// makeItems makes so many torrents of some size below dir: by turns a file, a folder of three files, and an archive. The
 // sizes are odd, so that pieces and files end anywhere.
 func makeItems(dir string, n int, size int64) (items []*item, err error) {
 	for i := range n {
 		it := &item{name: fmt.Sprintf("item %02d", i)}
-		names := [][]string{{it.name}}
-		if i%2 == 1 {
-			names = [][]string{{it.name, "a.bin"}, {it.name, "b", "c.bin"}, {it.name, "d.bin"}}
-		}
-		for j, path := range names {
-			f := file{path: path, size: size/int64(len(names)) - 12345*int64(j+1)}
-			if f.original, err = makeFile(filepath.Join(append([]string{dir}, path...)...), f.size, byte(i), byte(j)); err != nil {
-				return nil, err
-			}
-			it.files = append(it.files, f)
+		if err := it.makeContent(dir, i, size); err != nil {
+			return nil, err
 		}
 		info := metainfo.Info{PieceLength: pieceLengths[i%len(pieceLengths)]}
 		if err := info.BuildFromFilePath(filepath.Join(dir, it.name)); err != nil {
@@ -72,9 +64,41 @@ func makeItems(dir string, n int, size int64) (items []*item, err error) {
 	return items, nil
 }
 
+// makeContent makes the files of the item with a number.
+func (it *item) makeContent(dir string, number int, size int64) (err error) {
+	names := [][]string{{it.name}}
+	switch number % 3 {
+	case 1:
+		names = [][]string{{it.name, "a.bin"}, {it.name, "b", "c.bin"}, {it.name, "d.bin"}}
+	case 2:
+		inside := filepath.Join(dir, "inside "+it.name)
+		it.name += ".zip"
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		it.files, err = makeZip(filepath.Join(dir, it.name), inside, size, byte(number))
+		return err
+	}
+	for j, path := range names {
+		f := file{path: path, size: size/int64(len(names)) - 12345*int64(j+1)}
+		if f.original, err = makeFile(filepath.Join(append([]string{dir}, path...)...), f.size, byte(number), byte(j)); err != nil {
+			return err
+		}
+		it.files = append(it.files, f)
+	}
+	return nil
+}
+
 func (it *item) torrentPath(dir string) string { return filepath.Join(dir, it.name+".torrent") }
 
 func makeFile(path string, size int64, seed ...byte) (*os.File, error) {
+	var key [32]byte
+	copy(key[:], seed)
+	return writeFile(path, io.LimitReader(rand.NewChaCha8(key), size))
+}
+
+// writeFile makes a file of what from has.
+func writeFile(path string, from io.Reader) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -82,9 +106,7 @@ func makeFile(path string, size int64, seed ...byte) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var key [32]byte
-	copy(key[:], seed)
-	if _, err := io.CopyN(f, rand.NewChaCha8(key), size); err != nil {
+	if _, err := io.Copy(f, from); err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close())
 	}
 	return f, nil

@@ -2,8 +2,8 @@
 
 // Command soak uses an appliance for hours, as hard as a household does on its worst day, and looks at
 // what that does to it: clients stream, read in random places and vanish in the middle of it, torrents are
-// added, removed and paused, the process is restarted and killed, and all that through a cache that is
-// too small for it. Each byte that is read is compared.
+// added, removed and paused, archives are looked into, the process is restarted and killed, and all that
+// through a cache that is too small for it. Each byte that is read is compared.
 //
 //	go run ./test/soak -for 2h -report 1m
 //

@@ -74,7 +74,7 @@ func (r *reader) visit(ctx context.Context, f file) error {
 	}
 	defer c.close()
 	defer context.AfterFunc(ctx, c.close)()
-	handle, err := c.walk(append([]string{route}, f.path...)...)
+	handle, err := r.find(ctx, c, f)
 	if err != nil {
 		return fmt.Errorf("look for the file: %w", err)
 	}
@@ -91,6 +91,22 @@ func (r *reader) visit(ctx context.Context, f file) error {
 		return nil
 	default: // a machine that is switched off
 		return v.leave(ctx)
+	}
+}
+
+// find returns the handle of a file. It waits for an archive that nobody has looked into yet.
+func (r *reader) find(ctx context.Context, c *client, f file) ([]byte, error) {
+	begin := time.Now()
+	for {
+		handle, err := c.walk(append([]string{route}, f.path...)...)
+		if !errors.Is(err, statusJukebox) || ctx.Err() != nil {
+			return handle, err
+		}
+		r.tally.jukebox.Add(1)
+		if took := time.Since(begin); took > despair {
+			return nil, fmt.Errorf("it is not listed for %v", took)
+		}
+		r.pause(ctx)
 	}
 }
 
