@@ -1,7 +1,6 @@
 package archive
 
 import (
-	stdtar "archive/tar"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -18,26 +17,6 @@ import (
 
 	"shoal/archive/archivetest"
 )
-
-// tarOf makes a tar archive of files with a content each.
-func tarOf(t testing.TB, names []string, content map[string][]byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := stdtar.NewWriter(&b)
-	for _, name := range names {
-		h := stdtar.Header{Name: name, Mode: 0o644, Size: int64(len(content[name])), ModTime: time.Unix(1577934246, 0)}
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(content[name]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // compressors make what the tools of the name would; nil is bzip2, for which Go has none.
 var compressors = map[string]func(io.Writer) (io.WriteCloser, error){
@@ -61,8 +40,11 @@ func compress(t testing.TB, how string, data []byte) []byte {
 
 func TestCompressedTar(t *testing.T) {
 	content := map[string][]byte{"a/film.mkv": text(1, 1<<20+7), "a/empty": {}, "a/b/last": text(2, 300_000)}
-	names := []string{"a/film.mkv", "a/empty", "a/b/last"}
-	data := tarOf(t, names, content)
+	var files []any
+	for _, name := range []string{"a/film.mkv", "a/empty", "a/b/last"} {
+		files = append(files, name, content[name])
+	}
+	data := makeTar(t, files...)
 	for how := range compressors {
 		t.Run(how, func(t *testing.T) {
 			suffix, _, _ := strings.Cut(how, " ")
@@ -118,7 +100,7 @@ func TestWhole(t *testing.T) {
 		"a.xz": false, "a.zip": false, "a.tar": false, "a.rar": false,
 	} {
 		s := newStore(t, t.TempDir())
-		file := &memory{data: compress(t, "gz", tarOf(t, []string{"x"}, map[string][]byte{"x": text(1, 10)}))}
+		file := &memory{data: compress(t, "gz", makeTar(t, "x", text(1, 10)))}
 		file.fails.Store(true)
 		a := s.Archive("t/0", name, file, nil)
 		if a.Shown() == needs || a.NeedsWhole() != needs {
@@ -165,7 +147,7 @@ func TestAskAgain(t *testing.T) {
 
 // TestCompressedRefused has files that are damaged, lie, or were made to exhaust who decodes them.
 func TestCompressedRefused(t *testing.T) {
-	whole := compress(t, "gz", tarOf(t, []string{"x"}, map[string][]byte{"x": text(1, 300_000)}))
+	whole := compress(t, "gz", makeTar(t, "x", text(1, 300_000)))
 	zeros := make([]byte, 8<<20)
 	for name, data := range map[string][]byte{
 		"cut.tar.gz":     whole[:len(whole)/2],
@@ -177,7 +159,7 @@ func TestCompressedRefused(t *testing.T) {
 		"bomb.bz2":       compress(t, "bz2", zeros),
 		"bomb.zst":       compress(t, "zst", zeros),
 		"bomb.xz":        compress(t, "xz", zeros),
-		"bomb.tar.bz2":   compress(t, "bz2", tarOf(t, []string{"x"}, map[string][]byte{"x": zeros})),
+		"bomb.tar.bz2":   compress(t, "bz2", makeTar(t, "x", zeros)),
 		"empty.tar.gz":   {},
 		"nothing.tar.gz": compress(t, "gz", nil),
 	} {
@@ -195,8 +177,8 @@ func TestCompressedRefused(t *testing.T) {
 
 // TestTarCut has a tar archive without its end: what is whole is shown.
 func TestTarCut(t *testing.T) {
-	content := map[string][]byte{"a": text(1, 200_000), "b": text(2, 200_000)}
-	data := tarOf(t, []string{"a", "b"}, content)
+	first := text(1, 200_000)
+	data := makeTar(t, "a", first, "b", text(2, 200_000))
 	for _, how := range []string{"gz", "bz2", "xz", "zst"} {
 		for _, length := range []int{300_000, 201_216, 2*201_216 - 512} {
 			s := newStore(t, t.TempDir())
@@ -205,7 +187,7 @@ func TestTarCut(t *testing.T) {
 			if list["a"].File == nil {
 				t.Fatalf("%s of %d bytes holds %v", how, length, list)
 			}
-			checkFile(t, "a", list["a"].File, content["a"])
+			checkFile(t, "a", list["a"].File, first)
 			if b := list["b"]; (b.File != nil) != (length > 400_000) {
 				t.Errorf("%s of %d bytes holds %+v", how, length, b)
 			}

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -205,19 +204,7 @@ func (v piecesFolder) File(name string) (File, bool) {
 // smallStore returns a store that keeps a part of the segments of a member only.
 func smallStore(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := New(Options{
-		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 0 }}, Segments: 7 << 20,
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return openStore(t, dir, Options{Spool: spool.Options{Limit: func() int64 { return 0 }}, Segments: 7 << 20})
 }
 
 // TestDeflatedFigures reads a member in random places, and in disorder as an NFS client does, and looks at what that costs.
@@ -288,7 +275,7 @@ func TestDeflatedFigures(t *testing.T) {
 func TestCompressedTarFigures(t *testing.T) {
 	const most = 2 << 20 // of a segment, in bytes: it ends at the first block after 1.25 MiB
 	content := text(1, 12<<20)
-	file := &memory{data: compress(t, "gz", tarOf(t, []string{"film"}, map[string][]byte{"film": content}))}
+	file := &memory{data: compress(t, "gz", makeTar(t, "film", content))}
 	store := smallStore(t, t.TempDir())
 	list, err := store.Archive("t/0", "a.tar.gz", file, nil).Members(t.Context())
 	if err != nil || len(list) != 1 {

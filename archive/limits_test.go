@@ -7,32 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"shoal/archive/spool"
 )
 
 func newStoreOf(t testing.TB, limits Limits) *Store {
 	t.Helper()
-	dir := t.TempDir()
-	s, err := New(Options{
-		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }},
-		Limits: limits, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return openStore(t, t.TempDir(), Options{Limits: limits})
 }
 
 // TestLimits has a zip at each limit, and one over it.

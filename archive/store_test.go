@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"shoal/archive/rar/rartest"
-	"shoal/archive/spool"
 )
 
 // TestRestWhileRead reads a member again and again just as its decoder is put to rest.
@@ -146,14 +144,7 @@ func TestLinksTried(t *testing.T) {
 
 // TestCloseKeeps: what was learned is kept when the store is closed, also where others have to make room for it.
 func TestCloseKeeps(t *testing.T) {
-	dir := t.TempDir()
-	s, err := New(Options{
-		Dir: dir + "/index", Room: fullRoom{}, Logger: slog.New(slog.DiscardHandler),
-		Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openStore(t, t.TempDir(), Options{Room: fullRoom{}})
 	data := text(1, 4<<20)
 	list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "a", data: data})}, nil).Members(t.Context())
 	if err != nil {
