@@ -76,6 +76,18 @@ func TestCompressedTar(t *testing.T) {
 	}
 }
 
+// TestCompressedTarWithoutRoom lists what there is no room for to keep it decoded, which reading in it would need.
+func TestCompressedTarWithoutRoom(t *testing.T) {
+	data := makeTar(t, "a", text(1, 300_000), "b", text(2, 10))
+	for how := range compressors {
+		suffix, _, _ := strings.Cut(how, " ")
+		list, err := smallStore(t, t.TempDir()).Archive("t/0", "a.tar."+suffix, &memory{data: compress(t, how, data)}, nil).Members(t.Context())
+		if err != nil || len(list) != 2 {
+			t.Errorf("%s: %d members, %v", how, len(list), err)
+		}
+	}
+}
+
 func TestCompressedFile(t *testing.T) {
 	want := text(3, 700_001)
 	for how := range compressors {
@@ -145,10 +157,12 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
-// TestCompressedRefused has files that are damaged, lie, or were made to exhaust who decodes them.
+// TestCompressedRefused has files that are damaged, lie, or were made to exhaust who decodes them. These are refused before their ends, which
+// are missing.
 func TestCompressedRefused(t *testing.T) {
 	whole := compress(t, "gz", makeTar(t, "x", text(1, 300_000)))
 	zeros := make([]byte, 8<<20)
+	cut := func(data []byte) []byte { return data[:len(data)-5] }
 	for name, data := range map[string][]byte{
 		"cut.tar.gz":     whole[:len(whole)/2],
 		"text.tar.gz":    compress(t, "gz", text(1, 5000)),
@@ -156,10 +170,10 @@ func TestCompressedRefused(t *testing.T) {
 		"none.bz2":       text(1, 100),
 		"none.xz":        text(1, 100),
 		"none.zst":       text(1, 100),
-		"bomb.bz2":       compress(t, "bz2", zeros),
-		"bomb.zst":       compress(t, "zst", zeros),
+		"bomb.bz2":       cut(compress(t, "bz2", zeros)),
+		"bomb.zst":       cut(compress(t, "zst", zeros)),
 		"bomb.xz":        compress(t, "xz", zeros),
-		"bomb.tar.bz2":   compress(t, "bz2", makeTar(t, "x", zeros)),
+		"bomb.tar.bz2":   cut(compress(t, "bz2", makeTar(t, "x", zeros))),
 		"empty.tar.gz":   {},
 		"nothing.tar.gz": compress(t, "gz", nil),
 	} {
@@ -220,6 +234,10 @@ func TestLinger(t *testing.T) {
 			t.Errorf("the first: %v", err)
 		}
 		time.Sleep(59 * time.Second)
+		if _, err := wait(time.Second / 2); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one who comes for a moment: %v", err)
+		}
+		time.Sleep(10 * time.Second)
 		if _, err := wait(10 * time.Second); !errors.Is(err, context.DeadlineExceeded) || begun.Load() != 1 {
 			t.Errorf("the second: %v, begun %d times", err, begun.Load())
 		}

@@ -270,6 +270,26 @@ func TestDeflatedFigures(t *testing.T) {
 	}
 }
 
+// TestXZBlocksFigures reads in a file of many xz blocks near its end: that fetches what the block has, and what says where it is.
+func TestXZBlocksFigures(t *testing.T) {
+	const pieceLength, most = 32 << 10, 8 // of 64
+	content := make([]byte, 2<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(content) // never fails
+	data := compress(t, "xz in blocks", content)
+	file := &pieces{ReaderAt: bytes.NewReader(data), size: int64(len(data)), length: pieceLength, touched: newTouched()}
+	list, err := newStore(t, t.TempDir()).Archive("t/0", "a.bin.xz", file, nil).Members(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("the members are %v, %v", list, err)
+	}
+	b, off := make([]byte, 1000), int64(len(content)-150_000)
+	if n, err := list[0].File.ReadAt(t.Context(), b, off); n < len(b) || !bytes.Equal(b, content[off:][:n]) {
+		t.Errorf("%d bytes, or others; %v", n, err)
+	}
+	if n := file.take(); n > most {
+		t.Errorf("listing it and a read near its end touch %d pieces, want at most %d", n, most)
+	}
+}
+
 // TestCompressedTarFigures reads in random places of a tar.gz that is complete, and was listed: each read decodes a segment at the most, or
 // two where it is in both.
 func TestCompressedTarFigures(t *testing.T) {
