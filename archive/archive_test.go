@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"shoal/archive/spool"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -61,9 +59,17 @@ func (m *memory) Await(ctx context.Context, _ int64, _ int) (func(), error) {
 
 func newStore(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := New(Options{
-		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }}, Logger: slog.New(slog.DiscardHandler),
-	})
+	return openStore(t, dir, Options{})
+}
+
+// openStore opens a store below dir until the test ends, with room for 1 GiB in its spool unless o says otherwise.
+func openStore(t testing.TB, dir string, o Options) *Store {
+	t.Helper()
+	o.Dir, o.Spool.Dir, o.Logger = dir+"/index", dir+"/spool", slog.New(slog.DiscardHandler)
+	if o.Spool.Limit == nil {
+		o.Spool.Limit = func() int64 { return 1 << 30 }
+	}
+	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +157,8 @@ func makeTar(t testing.TB, files ...any) []byte {
 	w := stdtar.NewWriter(&b)
 	for i := 0; i < len(files); i += 2 {
 		data := files[i+1].([]byte)
-		err := w.WriteHeader(&stdtar.Header{Name: files[i].(string), Mode: 0o644, Size: int64(len(data))})
+		h := stdtar.Header{Name: files[i].(string), Mode: 0o644, Size: int64(len(data)), ModTime: time.Unix(1577934246, 0)}
+		err := w.WriteHeader(&h)
 		if err == nil {
 			_, err = w.Write(data)
 		}
@@ -453,13 +460,11 @@ func (patchyFile) Ready(int64, int) bool { return false }
 // TestPartial has a tar archive of which only the first headers may be fetched. All are listed after a restart, once all of it is there or
 // somebody asks, and the first ones are the same.
 func TestPartial(t *testing.T) {
-	content := make(map[string][]byte)
-	var names []string
+	var files []any
 	for i := range 8 {
-		name := fmt.Sprintf("%d/data", i)
-		names, content[name] = append(names, name), text(uint64(i), 200_000)
+		files = append(files, fmt.Sprintf("%d/data", i), text(uint64(i), 200_000))
 	}
-	data := tarOf(t, names, content)
+	data := makeTar(t, files...)
 	for _, ask := range []bool{false, true} {
 		dir := t.TempDir()
 		file := &away{memory: memory{data: data}}

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
@@ -46,23 +45,6 @@ func watchHeap() (stop func() (peak int64)) {
 	}
 }
 
-// deflateOf compresses with Go's own.
-func deflateOf(t testing.TB, data []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // readSome reads 64 KiB of each of some members, at the start and near the end, and returns the errors.
 func readSome(t testing.TB, list []Member, most int) (errs []error) {
 	t.Helper()
@@ -86,7 +68,7 @@ const mib = 1 << 20
 // tests run at the same time.
 func TestBombs(t *testing.T) {
 	zeros, n := archivetest.OneBlock(64 << 20)
-	kernel := deflateOf(t, bytes.Repeat([]byte{'x'}, 65_000*1000))
+	kernel := archivetest.Deflated(t, bytes.Repeat([]byte{'x'}, 65_000*1000))
 	huge := archivetest.Stored("lie", nil)
 	huge.Method, huge.Data, huge.Size = archivetest.ZipDeflate, kernel[:1000], 1_100_000
 	tests := []struct {
@@ -166,7 +148,7 @@ func TestLiesAboutSizes(t *testing.T) {
 	data := text(5, 100_000)
 	for _, claim := range []int{99_000, 101_000} {
 		for method, packed := range map[archivetest.ZipMethod][]byte{
-			archivetest.ZipDeflate: deflateOf(t, data), archivetest.ZipZstd: append(archivetest.ZstdWindow(0)[:7], zstdRaw(data)...), archivetest.ZipStored: data,
+			archivetest.ZipDeflate: archivetest.Deflated(t, data), archivetest.ZipZstd: append(archivetest.ZstdWindow(0)[:7], zstdRaw(data)...), archivetest.ZipStored: data,
 		} {
 			list, err := newStoreOf(t, Limits{}).Archive("t/0", "x.zip", &memory{data: zipped(method, packed, uint32(claim))}, nil).Members(t.Context())
 			if err != nil || len(list) != 1 || list[0].Size != int64(claim) {

@@ -1,14 +1,11 @@
 package archive
 
 import (
-	stdtar "archive/tar"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
 	"io"
-	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,27 +14,9 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
-)
 
-// tarOf makes a tar archive of files with a content each.
-func tarOf(t testing.TB, names []string, content map[string][]byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := stdtar.NewWriter(&b)
-	for _, name := range names {
-		h := stdtar.Header{Name: name, Mode: 0o644, Size: int64(len(content[name])), ModTime: time.Unix(1577934246, 0)}
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(content[name]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+	"shoal/archive/archivetest"
+)
 
 // compressors make what the tools of the name would; nil is bzip2, for which Go has none.
 var compressors = map[string]func(io.Writer) (io.WriteCloser, error){
@@ -53,36 +32,19 @@ var compressors = map[string]func(io.Writer) (io.WriteCloser, error){
 // compress compresses data as a tool would.
 func compress(t testing.TB, how string, data []byte) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	if open := compressors[how]; open != nil {
-		w, err := open(&b)
-		if err == nil {
-			_, err = w.Write(data)
-		}
-		if err == nil {
-			err = w.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
+	if how == "bz2" {
+		return archivetest.Bzip2(data)
 	}
-	tool, err := exec.LookPath("bzip2")
-	if err != nil {
-		t.Fatal("bzip2 is needed, which Debian has as bzip2: ", err)
-	}
-	cmd := exec.CommandContext(t.Context(), tool, "-c")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), &b, os.Stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return archivetest.Compressed(t, data, compressors[how])
 }
 
 func TestCompressedTar(t *testing.T) {
 	content := map[string][]byte{"a/film.mkv": text(1, 1<<20+7), "a/empty": {}, "a/b/last": text(2, 300_000)}
-	names := []string{"a/film.mkv", "a/empty", "a/b/last"}
-	data := tarOf(t, names, content)
+	var files []any
+	for _, name := range []string{"a/film.mkv", "a/empty", "a/b/last"} {
+		files = append(files, name, content[name])
+	}
+	data := makeTar(t, files...)
 	for how := range compressors {
 		t.Run(how, func(t *testing.T) {
 			suffix, _, _ := strings.Cut(how, " ")
@@ -114,6 +76,18 @@ func TestCompressedTar(t *testing.T) {
 	}
 }
 
+// TestCompressedTarWithoutRoom lists what there is no room for to keep it decoded, which reading in it would need.
+func TestCompressedTarWithoutRoom(t *testing.T) {
+	data := makeTar(t, "a", text(1, 300_000), "b", text(2, 10))
+	for how := range compressors {
+		suffix, _, _ := strings.Cut(how, " ")
+		list, err := smallStore(t, t.TempDir()).Archive("t/0", "a.tar."+suffix, &memory{data: compress(t, how, data)}, nil).Members(t.Context())
+		if err != nil || len(list) != 2 {
+			t.Errorf("%s: %d members, %v", how, len(list), err)
+		}
+	}
+}
+
 func TestCompressedFile(t *testing.T) {
 	want := text(3, 700_001)
 	for how := range compressors {
@@ -138,7 +112,7 @@ func TestWhole(t *testing.T) {
 		"a.xz": false, "a.zip": false, "a.tar": false, "a.rar": false,
 	} {
 		s := newStore(t, t.TempDir())
-		file := &memory{data: compress(t, "gz", tarOf(t, []string{"x"}, map[string][]byte{"x": text(1, 10)}))}
+		file := &memory{data: compress(t, "gz", makeTar(t, "x", text(1, 10)))}
 		file.fails.Store(true)
 		a := s.Archive("t/0", name, file, nil)
 		if a.Shown() == needs || a.NeedsWhole() != needs {
@@ -183,10 +157,12 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
-// TestCompressedRefused has files that are damaged, lie, or were made to exhaust who decodes them.
+// TestCompressedRefused has files that are damaged, lie, or were made to exhaust who decodes them. These are refused before their ends, which
+// are missing.
 func TestCompressedRefused(t *testing.T) {
-	whole := compress(t, "gz", tarOf(t, []string{"x"}, map[string][]byte{"x": text(1, 300_000)}))
+	whole := compress(t, "gz", makeTar(t, "x", text(1, 300_000)))
 	zeros := make([]byte, 8<<20)
+	cut := func(data []byte) []byte { return data[:len(data)-5] }
 	for name, data := range map[string][]byte{
 		"cut.tar.gz":     whole[:len(whole)/2],
 		"text.tar.gz":    compress(t, "gz", text(1, 5000)),
@@ -194,10 +170,10 @@ func TestCompressedRefused(t *testing.T) {
 		"none.bz2":       text(1, 100),
 		"none.xz":        text(1, 100),
 		"none.zst":       text(1, 100),
-		"bomb.bz2":       compress(t, "bz2", zeros),
-		"bomb.zst":       compress(t, "zst", zeros),
+		"bomb.bz2":       cut(compress(t, "bz2", zeros)),
+		"bomb.zst":       cut(compress(t, "zst", zeros)),
 		"bomb.xz":        compress(t, "xz", zeros),
-		"bomb.tar.bz2":   compress(t, "bz2", tarOf(t, []string{"x"}, map[string][]byte{"x": zeros})),
+		"bomb.tar.bz2":   cut(compress(t, "bz2", makeTar(t, "x", zeros))),
 		"empty.tar.gz":   {},
 		"nothing.tar.gz": compress(t, "gz", nil),
 	} {
@@ -205,7 +181,8 @@ func TestCompressedRefused(t *testing.T) {
 			s := newStore(t, t.TempDir())
 			s.opts.Limits.RatioFrom = 4 << 20
 			a := s.Archive("t/0", name, &memory{data: data}, nil)
-			if list, err := a.Members(t.Context()); !Refuses(err) || a.Refused() == nil || a.Shown() {
+			list, err := a.Members(t.Context())
+			if !Refuses(err) || a.Refused() == nil || a.Shown() || errors.Is(err, ErrLimit) != strings.HasPrefix(name, "bomb.") {
 				t.Errorf("%d members, %v", len(list), err)
 			}
 		})
@@ -214,8 +191,8 @@ func TestCompressedRefused(t *testing.T) {
 
 // TestTarCut has a tar archive without its end: what is whole is shown.
 func TestTarCut(t *testing.T) {
-	content := map[string][]byte{"a": text(1, 200_000), "b": text(2, 200_000)}
-	data := tarOf(t, []string{"a", "b"}, content)
+	first := text(1, 200_000)
+	data := makeTar(t, "a", first, "b", text(2, 200_000))
 	for _, how := range []string{"gz", "bz2", "xz", "zst"} {
 		for _, length := range []int{300_000, 201_216, 2*201_216 - 512} {
 			s := newStore(t, t.TempDir())
@@ -224,7 +201,7 @@ func TestTarCut(t *testing.T) {
 			if list["a"].File == nil {
 				t.Fatalf("%s of %d bytes holds %v", how, length, list)
 			}
-			checkFile(t, "a", list["a"].File, content["a"])
+			checkFile(t, "a", list["a"].File, first)
 			if b := list["b"]; (b.File != nil) != (length > 400_000) {
 				t.Errorf("%s of %d bytes holds %+v", how, length, b)
 			}
@@ -257,6 +234,10 @@ func TestLinger(t *testing.T) {
 			t.Errorf("the first: %v", err)
 		}
 		time.Sleep(59 * time.Second)
+		if _, err := wait(time.Second / 2); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one who comes for a moment: %v", err)
+		}
+		time.Sleep(10 * time.Second)
 		if _, err := wait(10 * time.Second); !errors.Is(err, context.DeadlineExceeded) || begun.Load() != 1 {
 			t.Errorf("the second: %v, begun %d times", err, begun.Load())
 		}

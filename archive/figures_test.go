@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -205,19 +204,7 @@ func (v piecesFolder) File(name string) (File, bool) {
 // smallStore returns a store that keeps a part of the segments of a member only.
 func smallStore(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := New(Options{
-		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 0 }}, Segments: 7 << 20,
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return openStore(t, dir, Options{Spool: spool.Options{Limit: func() int64 { return 0 }}, Segments: 7 << 20})
 }
 
 // TestDeflatedFigures reads a member in random places, and in disorder as an NFS client does, and looks at what that costs.
@@ -283,12 +270,32 @@ func TestDeflatedFigures(t *testing.T) {
 	}
 }
 
+// TestXZBlocksFigures reads in a file of many xz blocks near its end: that fetches what the block has, and what says where it is.
+func TestXZBlocksFigures(t *testing.T) {
+	const pieceLength, most = 32 << 10, 8 // of 64
+	content := make([]byte, 2<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(content) // never fails
+	data := compress(t, "xz in blocks", content)
+	file := &pieces{ReaderAt: bytes.NewReader(data), size: int64(len(data)), length: pieceLength, touched: newTouched()}
+	list, err := newStore(t, t.TempDir()).Archive("t/0", "a.bin.xz", file, nil).Members(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("the members are %v, %v", list, err)
+	}
+	b, off := make([]byte, 1000), int64(len(content)-150_000)
+	if n, err := list[0].File.ReadAt(t.Context(), b, off); n < len(b) || !bytes.Equal(b, content[off:][:n]) {
+		t.Errorf("%d bytes, or others; %v", n, err)
+	}
+	if n := file.take(); n > most {
+		t.Errorf("listing it and a read near its end touch %d pieces, want at most %d", n, most)
+	}
+}
+
 // TestCompressedTarFigures reads in random places of a tar.gz that is complete, and was listed: each read decodes a segment at the most, or
 // two where it is in both.
 func TestCompressedTarFigures(t *testing.T) {
 	const most = 2 << 20 // of a segment, in bytes: it ends at the first block after 1.25 MiB
 	content := text(1, 12<<20)
-	file := &memory{data: compress(t, "gz", tarOf(t, []string{"film"}, map[string][]byte{"film": content}))}
+	file := &memory{data: compress(t, "gz", makeTar(t, "film", content))}
 	store := smallStore(t, t.TempDir())
 	list, err := store.Archive("t/0", "a.tar.gz", file, nil).Members(t.Context())
 	if err != nil || len(list) != 1 {

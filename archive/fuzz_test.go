@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -88,13 +86,7 @@ func FuzzArchive(f *testing.F) {
 // lookAround opens an archive in a store of its own, and returns the names of what it has.
 func lookAround(t *testing.T, dir, name string, data []byte) []string {
 	t.Helper()
-	s, err := New(Options{
-		Dir: filepath.Join(dir, "index"), Segments: 1 << 20, Limits: smallLimits, Workers: 2, Logger: slog.New(slog.DiscardHandler),
-		Spool: spool.Options{Dir: filepath.Join(dir, "spool"), Limit: func() int64 { return 4 << 20 }},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openStore(t, dir, Options{Segments: 1 << 20, Limits: smallLimits, Workers: 2, Spool: spool.Options{Limit: func() int64 { return 4 << 20 }}})
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -158,6 +158,21 @@ func TestIndexOldestFirst(t *testing.T) {
 	})
 }
 
+// TestIndexLowered opens what an earlier run has left, which is more than there may be now.
+func TestIndexLowered(t *testing.T) {
+	dir := t.TempDir()
+	x := mustOpenIndexes(t, dir, &account{limit: 1 << 30}, 1<<30)
+	for _, key := range []string{"a/list", "b/list", "c/list"} {
+		x.write(t.Context(), key, make([]byte, 20_000))
+	}
+	a := &account{limit: 1 << 30}
+	x = mustOpenIndexes(t, dir, a, 60_000)
+	if n := len(x.names()); n != 2 {
+		t.Errorf("%d are left", n)
+	}
+	checkIndexes(t, x, a)
+}
+
 // TestIndexLeftovers removes what was not written whole, and does not take what is damaged.
 func TestIndexLeftovers(t *testing.T) {
 	dir := t.TempDir()

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -17,25 +16,11 @@ import (
 
 	"shoal/archive/archivetest"
 	"shoal/archive/rar/rartest"
-	"shoal/archive/spool"
 )
 
 func newStoreOf(t testing.TB, limits Limits) *Store {
 	t.Helper()
-	dir := t.TempDir()
-	s, err := New(Options{
-		Dir: dir + "/index", Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }},
-		Limits: limits, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return openStore(t, t.TempDir(), Options{Limits: limits})
 }
 
 // TestLimits has a zip at each limit, and one over it.
@@ -272,7 +257,7 @@ func TestGuarded(t *testing.T) {
 // TestGzipLimits has gzip files at the limit of what one may decode to, and over it, which they do not say before. What a tar archive claims to
 // have behind that is not looked for.
 func TestGzipLimits(t *testing.T) {
-	plain := tarOf(t, []string{"a", "b"}, map[string][]byte{"a": make([]byte, 40<<20), "b": {}})
+	plain := makeTar(t, "a", make([]byte, 40<<20), "b", []byte{})
 	for name, data := range map[string][]byte{"x.gz": compress(t, "gz", plain), "x.tar.gz": compress(t, "gz", plain)} {
 		for limit, ok := range map[int64]bool{int64(len(plain)): true, int64(len(plain)) - 1: false, 1 << 20: false} {
 			s := newStoreOf(t, Limits{MemberSize: limit})

@@ -146,16 +146,28 @@ func TestLinksTried(t *testing.T) {
 	}
 }
 
-// TestCloseKeeps: what was learned is kept when the store is closed, also where others have to make room for it.
-func TestCloseKeeps(t *testing.T) {
-	dir := t.TempDir()
-	s, err := New(Options{
-		Dir: dir + "/index", Room: fullRoom{}, Logger: slog.New(slog.DiscardHandler),
-		Spool: spool.Options{Dir: dir + "/spool", Limit: func() int64 { return 1 << 30 }},
-	})
+// TestSavedWhileRead: what was learned of much of a member is kept while that is being read, in case the process dies.
+func TestSavedWhileRead(t *testing.T) {
+	s := newStore(t, t.TempDir())
+	z := makeZip(t, zipEntry{name: "a", data: text(1, 6<<20)})
+	list, err := s.Archive("t/0", "x.zip", &memory{data: z}, nil).Members(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := list[0].File.ReadAt(t.Context(), make([]byte, 10), 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range s.opens() {
+		d.rest(time.Time{}, false)
+	}
+	if len(s.opens()) != 1 || !s.hasIndex("t/0/0"+pointsSuffix) {
+		t.Errorf("of %d decoders that go on, checkpoints are kept: %t", len(s.opens()), s.hasIndex("t/0/0"+pointsSuffix))
+	}
+}
+
+// TestCloseKeeps: what was learned is kept when the store is closed, also where others have to make room for it.
+func TestCloseKeeps(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{Room: fullRoom{}})
 	data := text(1, 4<<20)
 	list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "a", data: data})}, nil).Members(t.Context())
 	if err != nil {

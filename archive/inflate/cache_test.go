@@ -1,6 +1,7 @@
 package inflate
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -89,6 +90,11 @@ func TestChunks(t *testing.T) {
 	}
 	if len(f.warm) != maxWarm || len(f.cold) != 2*maxWarm {
 		t.Errorf("%d chunks are warm, and %d cold", len(f.warm), len(f.cold))
+	}
+	for _, c := range f.cold {
+		if runtime.GOOS == "linux" && c[0]|c[chunkLength-1] != 0 {
+			t.Fatal("what is cold takes memory still")
+		}
 	}
 	seen := make(map[*chunk]bool)
 	for range 3 * maxWarm {

@@ -3,33 +3,15 @@ package inflate
 import (
 	"math/bits"
 	"math/rand/v2"
+
+	"shoal/archive/archivetest"
 )
 
 // generator writes DEFLATE data (RFC 1951) of all kinds of blocks, and what comes of it.
 type generator struct {
+	archivetest.BitWriter
 	random *rand.Rand
 	plain  []byte
-	out    []byte
-	bits   uint64
-	count  uint
-}
-
-// put writes n bits, the lowest one first.
-func (g *generator) put(v uint64, n uint) {
-	g.bits |= v << g.count
-	g.count += n
-	for g.count >= 8 {
-		g.out = append(g.out, byte(g.bits))
-		g.bits >>= 8
-		g.count -= 8
-	}
-}
-
-// align goes on at the next byte.
-func (g *generator) align() {
-	if g.count > 0 {
-		g.put(0, 8-g.count)
-	}
 }
 
 // code is a Huffman code: the length of each symbol's, in bits, and the bits in the order they are written.
@@ -54,7 +36,7 @@ func newCode(lengths []uint) code {
 	return c
 }
 
-func (g *generator) symbol(c code, symbol int) { g.put(c.bits[symbol], c.lengths[symbol]) }
+func (g *generator) symbol(c code, symbol int) { g.Put(c.bits[symbol], c.lengths[symbol]) }
 
 // fixedCodes are those of RFC 1951, 3.2.6.
 func fixedCodes() (literals, distances code) {
@@ -93,16 +75,16 @@ func (g *generator) randomLengths(n int) []uint {
 
 // begin begins a block of a type.
 func (g *generator) begin(isFinal bool, kind uint64) {
-	g.put(uint64(flag(isFinal)), 1)
-	g.put(kind, 2)
+	g.Put(uint64(flag(isFinal)), 1)
+	g.Put(kind, 2)
 }
 
 func (g *generator) stored(content []byte, isFinal bool) {
 	g.begin(isFinal, 0)
-	g.align()
-	g.put(uint64(len(content)), 16)
-	g.put(uint64(^uint16(len(content))), 16)
-	g.out = append(g.out, content...)
+	g.Align()
+	g.Put(uint64(len(content)), 16)
+	g.Put(uint64(^uint16(len(content))), 16)
+	g.Out = append(g.Out, content...)
 	g.plain = append(g.plain, content...)
 }
 
@@ -112,18 +94,18 @@ func (g *generator) compressed(length int, isFinal, dynamic bool) {
 	if dynamic {
 		literals, distances = newCode(g.randomLengths(286)), newCode(g.randomLengths(30))
 		g.begin(isFinal, 2)
-		g.put(286-257, 5)
-		g.put(30-1, 5)
-		g.put(19-4, 4)
+		g.Put(286-257, 5)
+		g.Put(30-1, 5)
+		g.Put(19-4, 4)
 		for _, symbol := range []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15} {
 			if symbol < 16 {
-				g.put(4, 3)
+				g.Put(4, 3)
 			} else {
-				g.put(0, 3)
+				g.Put(0, 3)
 			}
 		}
 		for _, l := range append(append([]uint{}, literals.lengths...), distances.lengths...) {
-			g.put(bits.Reverse64(uint64(l))>>60, 4)
+			g.Put(bits.Reverse64(uint64(l))>>60, 4)
 		}
 	} else {
 		g.begin(isFinal, 1)
@@ -153,7 +135,7 @@ func (g *generator) match(literals, distances code) {
 	}
 	length += more
 	g.symbol(literals, 257+symbol)
-	g.put(uint64(more), extra)
+	g.Put(uint64(more), extra)
 
 	for {
 		symbol := g.random.IntN(30)
@@ -163,7 +145,7 @@ func (g *generator) match(literals, distances code) {
 			continue
 		}
 		g.symbol(distances, symbol)
-		g.put(uint64(more), extra)
+		g.Put(uint64(more), extra)
 		for range length {
 			g.plain = append(g.plain, g.plain[len(g.plain)-distance])
 		}
@@ -196,8 +178,8 @@ func generate(seed uint64, size int) (plain, compressed []byte) {
 		g.block(false)
 	}
 	g.block(true)
-	g.align()
-	return g.plain, g.out
+	g.Align()
+	return g.plain, g.Out
 }
 
 func (g *generator) block(isFinal bool) {

@@ -271,9 +271,9 @@ func TestZeros(t *testing.T) {
 func TestOneBlock(t *testing.T) {
 	g := &generator{random: rand.New(rand.NewPCG(1, 1))}
 	g.compressed(40<<20, true, true)
-	g.align()
+	g.Align()
 	cache := NewCache(20 << 20)
-	r := newReader(t, Options{Source: memory(g.out), Compressed: int64(len(g.out)), Size: int64(len(g.plain)), Cache: cache})
+	r := newReader(t, Options{Source: memory(g.Out), Compressed: int64(len(g.Out)), Size: int64(len(g.plain)), Cache: cache})
 	for range 2 {
 		before := cache.Stats().Inflated
 		if got := readAll(t, r, 1<<20); !bytes.Equal(got, g.plain) {
@@ -296,12 +296,12 @@ func TestOneBlock(t *testing.T) {
 func TestBlocksWithoutContent(t *testing.T) {
 	g := &generator{random: rand.New(rand.NewPCG(1, 1))}
 	for range 2 << 20 {
-		g.put(2, 3) // fixed codes, of which that of the end is seven zeros
-		g.put(0, 7)
+		g.Put(2, 3) // fixed codes, of which that of the end is seven zeros
+		g.Put(0, 7)
 	}
 	g.stored([]byte("content"), true)
 	empty := gzipped(t, nil, 1)
-	for _, f := range []fixture{{"blocks", nil, g.out, Raw}, {"members", nil, bytes.Repeat(empty, 4<<20/len(empty)), Gzip}} {
+	for _, f := range []fixture{{"blocks", nil, g.Out, Raw}, {"members", nil, bytes.Repeat(empty, 4<<20/len(empty)), Gzip}} {
 		r := f.open(t, UnknownSize, nil)
 		if n, err := r.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "no content") {
 			t.Errorf("%s: %d bytes, %v", f.name, n, err)

@@ -131,6 +131,9 @@ func TestForce(t *testing.T) {
 	if n := s.Free(1, time.Now(), false); n != 0 || !m.Ready(0, size) {
 		t.Errorf("%d bytes of what is held were freed", n)
 	}
+	if n := s.Evict("a", false); n != 0 || !m.Ready(0, size) {
+		t.Errorf("%d bytes of what is held were evicted", n)
+	}
 	release()
 	if n := s.Free(1, time.Now(), false); n == 0 || m.Ready(0, 1) {
 		t.Error("what was held is not freed")

@@ -249,6 +249,23 @@ func gzipped(t testing.TB, name, content string) []byte {
 	return b.Bytes()
 }
 
+// TestIndexesStay: what is known of archives goes for pieces that somebody waits for, and for nothing less.
+func TestIndexesStay(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	defer s.close(t)
+	s.openArchives(t)
+	s.add(t, "x.zip", complete.File{Content: zipped(t, "a=b")})
+	if _, err := s.tree.Walk(t.Context(), "films", "x.zip", "a"); err != nil {
+		t.Fatal(err)
+	}
+	k := indexKeeper{s.archives}
+	for _, force := range []bool{false, true} {
+		if n := k.Free(1, time.Now(), force); (n > 0) != force {
+			t.Errorf("%d bytes are freed, forced %t", n, force)
+		}
+	}
+}
+
 // TestShownUnread asks whether archives are shown of which all has to be read: that opens none of them, as the tree asks for the attributes of
 // a folder with thousands.
 func TestShownUnread(t *testing.T) {

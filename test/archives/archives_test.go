@@ -111,9 +111,6 @@ func (r *reading) check(ctx context.Context, name string) error {
 	switch {
 	case err != nil:
 		return err
-	case got.Refused == fmt.Sprintf("archive is not supported: %q", path.Base(name)):
-		r.count("of a kind that Shoal cannot read yet: " + path.Ext(name))
-		return nil
 	case got.Refused != "":
 		r.count("refused")
 		if !r.except(refused, name, got.Refused) {

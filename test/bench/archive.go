@@ -42,8 +42,8 @@ const (
 	readCPULimit   = 8.0 // ms for a random READ of 64 KiB
 	readPieceLimit = 2.0 // pieces of 1 MiB that are fetched for it
 	inflatedLimit  = 1.1 // bytes for one that is delivered, to a client whose READs overtake one another
-	// sequentialLimit is of what plain decoding makes of the same CPU time: by the clock, it depends on who else wants the CPUs, of
-	// which plain decoding needs one, and Shoal takes all.
+	// sequentialLimit is of plain decoding, both by the clock, as a reader has it. Plain decoding needs one CPU, and Shoal takes all, so
+	// what that is by CPU time is said beside it.
 	sequentialLimit = 0.8
 	indexLimit      = 0.3  // percent of the member
 	memoryBase      = 64.0 // MiB, and one for each member that is open
@@ -172,8 +172,8 @@ func (a *archiveBench) round(round int) (home string, err error) {
 	if err := p.stop(); err != nil {
 		return "", err
 	}
-	points, err := bytesBelow(filepath.Join(home, "cache", "index"), ".points")
-	a.all.add("index %", shoalName, 100*float64(points)/float64(a.size+smallCount*(a.size/64)))
+	index, err := bytesBelow(filepath.Join(home, "cache", "index"))
+	a.all.add("index %", shoalName, 100*float64(index)/float64(a.size+smallCount*(a.size/64)))
 	return home, err
 }
 
@@ -223,24 +223,59 @@ func (a *archiveBench) passes(s *server, round int, plain, plainCPU float64) err
 	a.all.add("read CPU", shoalName, cpu)
 	a.all.add("read p50", shoalName, ms(m.P50))
 	say(a.out, "round %d  random     CPU %.2f ms for a READ, p50 %.2f ms, p99 %.2f ms; %.1f bytes inflated for one", round+1, cpu, ms(m.P50), ms(m.P99), ratio)
-	for i := range smallCount {
-		small := task{Workload: placesWorkload.name, Name: zipName + "/" + smallName(i), File: filepath.Join(a.dir, smallName(i)), Size: a.size / 64}
-		small.Places = wholeFile(small.Size)
-		if len(small.Places.Offsets) == 0 {
-			small.Places = anyPlaces(small.Size, 1, 4096, 0)
+	most, err := mostMemory(func() error { // asking for it takes CPU time, which is not counted here
+		for i := range smallCount {
+			small := task{Workload: placesWorkload.name, Name: zipName + "/" + smallName(i), File: filepath.Join(a.dir, smallName(i)), Size: a.size / 64}
+			small.Places = wholeFile(small.Size)
+			if len(small.Places.Offsets) == 0 {
+				small.Places = anyPlaces(small.Size, 1, 4096, 0)
+			}
+			if _, err := a.ask(s, small); err != nil {
+				return err
+			}
 		}
-		if _, err := a.ask(s, small); err != nil {
-			return err
+		_, _, err := run("disorder", disorder(a.size))
+		if err == nil {
+			_, _, err = run("random", anyPlaces(a.size, archiveReads, archiveRead, uint64(round)+1000))
 		}
-	}
-	if _, _, err := run("random", anyPlaces(a.size, archiveReads, archiveRead, uint64(round)+1000)); err != nil {
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	return a.memory(s, round, empty)
+	return a.memory(s, round, empty, most)
 }
 
-// memory notes what memory there is in use, after all of that.
-func (a *archiveBench) memory(s *server, round int, empty float64) error {
+// mostMemory returns the most memory for archives, in bytes, that the appliance says it has while something is done.
+func mostMemory(do func() error) (most float64, err error) {
+	done, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			m, err := readMetrics("shoal_archive_memory_bytes")
+			if err != nil {
+				ended <- err
+				return
+			}
+			most = max(most, m[0])
+			select {
+			case <-done:
+				ended <- nil
+				return
+			case <-time.After(memoryPause):
+			}
+		}
+	}()
+	err = do()
+	close(done)
+	err = errors.Join(err, <-ended)
+	return most, err
+}
+
+// memoryPause is between two looks at it.
+const memoryPause = 20 * time.Millisecond
+
+// memory notes what memory there is in use after all of that, and at the most.
+func (a *archiveBench) memory(s *server, round int, empty, most float64) error {
 	resident, err := residentMiB(s.pid)
 	if err != nil {
 		return err
@@ -249,17 +284,17 @@ func (a *archiveBench) memory(s *server, round int, empty float64) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := readMetrics("shoal_archive_memory_bytes", "shoal_archive_open_members", "go_memstats_heap_inuse_bytes")
+	metrics, err := readMetrics("shoal_archive_open_members", "go_memstats_heap_inuse_bytes")
 	if err != nil {
 		return err
 	}
-	used, open := metrics[0]/(1<<20), metrics[1]
+	used, open := most/(1<<20), metrics[0]
 	a.all.add("memory", shoalName, used)
 	a.all.add("open", shoalName, open)
 	a.all.add("resident", shoalName, resident-empty)
 	a.all.add("peak", shoalName, peak)
-	say(a.out, "round %d  memory     %.1f MiB for %.0f open members; resident %.1f MiB more than before, %.1f at most; heap %.1f MiB",
-		round+1, used, open, resident-empty, peak, metrics[2]/(1<<20))
+	say(a.out, "round %d  memory     up to %.1f MiB for %.0f open members; resident %.1f MiB more than before, %.1f at most; heap %.1f MiB",
+		round+1, used, open, resident-empty, peak, metrics[1]/(1<<20))
 	return nil
 }
 
@@ -343,13 +378,12 @@ func (a *archiveBench) report() {
 			what, of(what+" inflated"), inflatedLimit)
 	}
 	for _, what := range []string{"first pass", "sequential"} {
-		// By the clock, as a reader has it: windows of checkpoints are made small on the other processor meanwhile.
 		a.verdict(of(what+" rate") >= sequentialLimit, "archive: %s is %s × plain decoding, has to be ≥ %.1f; by its CPU %.2f ×",
 			what, spread(a.all.of(what+" rate", shoalName), "%.2f"), sequentialLimit, of(what+" ratio"))
 	}
 	a.verdict(of("index %") <= indexLimit, "archive: the index takes %.3f %% of the members, has to be ≤ %.1f", of("index %"), indexLimit)
 	limit := memoryBase + of("open")
-	a.verdict(of("memory") <= limit, "archive: memory for %.0f open members is %.1f MiB, has to be ≤ %.0f", of("open"), of("memory"), limit)
+	a.verdict(of("memory") <= limit, "archive: memory for %.0f open members is up to %.1f MiB, has to be ≤ %.0f", of("open"), of("memory"), limit)
 }
 
 // plainName is decoding with klauspost/compress and nothing else.
@@ -433,10 +467,10 @@ func procMiB(pid int, name string) (float64, error) {
 	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, name)
 }
 
-// bytesBelow adds up the files of a folder whose names end in a way.
-func bytesBelow(dir, suffix string) (n int64, err error) {
-	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.HasSuffix(path, suffix) {
+// bytesBelow adds up the files of a folder.
+func bytesBelow(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
 			return err
 		}
 		st, err := e.Info()

@@ -59,6 +59,7 @@ func TestBench(t *testing.T) {
 		"  archive: the index takes ",
 		"PASS  archive: memory for 17 open members ",
 		"PASS  archive: a zip of 2000 members, 4 GiB, pieces of 4 MiB: ",
+		"\n" + fuseZipName + " ", "\n" + archivemountName + " ", // or why not
 		"PASS  archive: 21 volumes of RAR, ",
 		"  many: the first byte of one takes ",
 	} {

@@ -49,6 +49,7 @@ func (s *session) visit() (m measured, err error) {
 	for p := s.Places; len(p.Offsets) > 0; m.Refused += len(p.Offsets) {
 		if len(times) > 0 {
 			time.Sleep(jukeboxTime)
+			m.Elapsed += jukeboxTime
 		}
 		some, took, refused, err := s.visitOnce(o, p)
 		if err != nil {

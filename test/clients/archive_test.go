@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
+	"shoal/archive/archivetest"
 	"shoal/test/appliance"
 	"shoal/test/complete"
 	"shoal/test/netns"
@@ -166,27 +167,11 @@ func TestLibnfsCompressed(t *testing.T) {
 // compressed compresses data as a tool would.
 func compressed(t *testing.T, how string, data []byte) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	var w io.WriteCloser
-	var err error
-	switch how {
-	case "gz":
-		w = gzip.NewWriter(&b)
-	case "xz":
-		w, err = xz.NewWriter(&b)
-	default:
-		w, err = zstd.NewWriter(&b)
-	}
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return archivetest.Compressed(t, data, map[string]func(io.Writer) (io.WriteCloser, error){
+		"gz":  func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+		"xz":  func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
+		"zst": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) },
+	}[how])
 }
 
 // zipped returns a zip archive of one file.

@@ -4,7 +4,6 @@ package clients
 
 import (
 	"bytes"
-	"compress/flate"
 	"fmt"
 	"os"
 	"strconv"
@@ -31,7 +30,7 @@ func TestArchiveBombs(t *testing.T) {
 	netns.Require(t)
 	a := appliance.StartDefault(t, "SHOAL_ROUTES=music")
 	zeros, size := archivetest.OneBlock(64 << 20)
-	kernel := squeeze(t, bytes.Repeat([]byte{'x'}, 65_000_000))
+	kernel := archivetest.Deflated(t, bytes.Repeat([]byte{'x'}, 65_000_000))
 	deflated := func(data []byte, size uint32) []byte {
 		return archivetest.Zip(archivetest.ZipEntry{Name: "x", Method: archivetest.ZipDeflate, Data: data, Size: size})
 	}
@@ -120,22 +119,6 @@ func TestArchiveBombs(t *testing.T) {
 			t.Errorf("it took up to %d MiB of memory", n>>20)
 		}
 	}
-}
-
-func squeeze(t *testing.T, data []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // checkNames looks for what must not be in a listing.

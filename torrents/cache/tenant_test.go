@@ -288,8 +288,9 @@ func TestTenantUnwanted(t *testing.T) {
 		c := openCache(t, t.TempDir(), tenCost)
 		l := lodge(t, c, 1)
 		l.mustAdd(0, 96<<10)
+		time.Sleep(time.Second)
 		p := mustOpen(t, c, keyOf(0), ten)
-		p.Want(Span{0, 3}, Ahead, 1, 0)
+		p.Want(Span{0, 9}, Ahead, 1, 0) // of which some do not fit
 		time.Sleep(tenantRest / 2)
 		if _, noRoom := p.Waited(); noRoom || len(l.indexes()) != 1 {
 			t.Errorf("%v is there", l.indexes())
@@ -303,8 +304,43 @@ func TestTenantUnwanted(t *testing.T) {
 			t.Error("what somebody will read has gone first")
 		}
 		p.Want(Span{4, 4}, Now, -1, 1)
-		p.Want(Span{0, 3}, Ahead, -1, 0)
+		p.Want(Span{0, 9}, Ahead, -1, 0)
 	})
+}
+
+// TestTenantTurn has a tenant wait for room, and then somebody for a piece: that gets what there is, unless the tenant has waited for long.
+func TestTenantTurn(t *testing.T) {
+	for _, wait := range []time.Duration{takeTurn / 2, 2 * takeTurn} {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 32 << 10
+			c := openCache(t, t.TempDir(), tenCost)
+			l := lodge(t, c, 1)
+			l.mustAdd(0, tenCost-size)
+			l.mustAdd(1, size)
+			l.use(0, true)
+			l.use(1, true)
+			p := mustOpen(t, c, keyOf(0), ten)
+			var wg sync.WaitGroup
+			taken := false
+			wg.Go(func() {
+				if err := l.tenant.Take(t.Context(), size*3/4); err != nil { // beside which no piece fits
+					t.Error(err)
+				}
+				taken = true
+			})
+			synctest.Wait()
+			p.Want(Span{0, 0}, Now, 1, 1)
+			time.Sleep(wait)
+			l.remove(size, func(f *lodged) bool { return f.index == 1 })
+			synctest.Wait()
+			if _, noRoom := p.Waited(); noRoom == (wait < takeTurn) || taken == (wait < takeTurn) {
+				t.Errorf("after %v the tenant has room: %t, and the piece: %t", wait, taken, !noRoom)
+			}
+			p.Want(Span{0, 0}, Now, -1, 1)
+			l.remove(everything, func(*lodged) bool { return true })
+			wg.Wait()
+		})
+	}
 }
 
 // TestTenantForgets removes what tenants keep of a torrent along with it, or only of a file.
