@@ -73,17 +73,22 @@ const archiveJob = `
 	readon lost; part "list lost"; list /mnt/r
 	at lost
 
+	ways() { ls -i /live/r | cat; ls -i /live/r/box | cat; ls -i /live/r/box/nested.zip$1/sub 2>/dev/null | cat; }
 	mkdir /live; mount -t nfs -o nosharecache,actimeo=1 10.0.2.2:/ /live || exit 1
-	part folder; ls -i /live/r | cat; ls -i /live/r/box | cat; ls -i /live/r/box/nested.zip/sub | cat
+	part folder; ways
 	at folder
-	sleep 1.2; part both; ls -i /live/r | cat; ls -i /live/r/box | cat; ls -i /live/r/box/nested.zip.contents/sub | cat
+	sleep 1.2; part both; ways .contents
 	part "sums both"; cd /live/r; sha256sum lone.zip lone.zip.contents/alone/* box/nested.zip box/nested.zip.contents/sub/inner.zip; unzip -l box/user.zip | tail -n 1; unzip -p box/user.zip docs/deep/er/data.bin | sha256sum; cd /
 	at both
-	sleep 1.2; part off; ls -i /live/r | cat; ls -i /live/r/box | cat; sha256sum /live/r/box/nested.zip
+	sleep 1.2; part "both restarted"; ways .contents
+	at "seen both"
+	sleep 1.2; part off; ways; sha256sum /live/r/box/nested.zip
 	expect 2 ls /live/r/box/nested.zip.contents
 	readon "held off"
 	at off
-	sleep 1.2; part again; ls -i /live/r | cat; ls -i /live/r/box | cat; ls -i /live/r/box/nested.zip/sub | cat
+	sleep 1.2; part "off restarted"; ways; sha256sum /live/r/box/nested.zip
+	at "seen off"
+	sleep 1.2; part again; ways
 	at again
 
 	readon moved; sleep 1.2; part "list moved"; ls /live/r /live/other /live/other/renamed/big.zip | cat
@@ -140,8 +145,10 @@ func TestArchives(t *testing.T) {
 	})
 	waitFor("lost", func() {})
 	waitFor("folder", func() { archives("both") })
-	waitFor("both", func() { archives("off") })
-	waitFor("off", func() { archives("folder"); a.Stop(t); a.Restart(t) })
+	waitFor("both", func() { a.Stop(t); a.Restart(t) })
+	waitFor("seen both", func() { archives("off") })
+	waitFor("off", func() { a.Stop(t); a.Restart(t) })
+	waitFor("seen off", func() { archives("folder"); a.Stop(t); a.Restart(t) })
 	waitFor("again", func() {
 		a.Call(t, http.MethodPatch, "/torrents/"+box.Infohash, map[string]string{"route": "other", "name": "renamed"}, http.StatusOK, nil)
 		a.Call(t, http.MethodPatch, "/torrents/"+lone.Infohash, map[string]string{"name": "not a zip"}, http.StatusOK, nil)
@@ -367,6 +374,12 @@ func checkWays(t *testing.T, c *crates, got map[string]string) {
 	folder, both, off, again := inodes(got["folder"]), inodes(got["both"]), inodes(got["off"]), inodes(got["again"])
 	if !maps.Equal(folder, again) {
 		t.Errorf("as folders again: %v, and first %v", again, folder)
+	}
+	if restarted := inodes(got["both restarted"]); !maps.Equal(restarted, both) {
+		t.Errorf("both, after a restart: %v, and before it %v", restarted, both)
+	}
+	if restarted := inodes(got["off restarted"]); !maps.Equal(restarted, off) {
+		t.Errorf("off, after a restart: %v, and before it %v", restarted, off)
 	}
 	for _, name := range []string{"lone.zip", "user.zip", "film.part1.rar", "nested.zip", "disc.iso.001", "inner.zip"} {
 		if folder[name] == "" || both[name+".contents"] != folder[name] || both[name] == "" || both[name] == folder[name] ||
