@@ -66,7 +66,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 	}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	library, err := torrents.Open(torrents.Options{
-		DataDir: s.dataDir, CacheDir: filepath.Join(dir, "cache"),
+		DataDir: s.dataDir, CacheDir: filepath.Join(dir, "cache"), CacheLimit: testCacheLimit,
 		Routes: []string{"films", "music"}, Archives: torrents.ArchivesFolder, Watch: watch,
 		ReadGiveUp: time.Hour, Idle: time.Hour,
 		// Nothing that leaves this machine: no DHT, no local discovery, no port mapping, no peers.
@@ -85,6 +85,9 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 	s.handler = s.at("/")
 	return s
 }
+
+// testCacheLimit is that of the tests, in bytes, so that they go by no disk.
+const testCacheLimit = 1 << 30
 
 // testMetrics is what the handler of the tests answers with.
 const testMetrics = "shoal_tests 1\n"

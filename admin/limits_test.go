@@ -9,16 +9,16 @@ import (
 
 func TestLimits(t *testing.T) {
 	s := openSite(t)
-	environment := limitJSON{0, "environment"}
+	cache, environment := limitJSON{testCacheLimit, "environment"}, limitJSON{0, "environment"}
 	for _, test := range []struct {
 		body string
 		want limitsJSON
 	}{
-		{`{}`, limitsJSON{environment, environment, environment}},
+		{`{}`, limitsJSON{cache, environment, environment}},
 		{`{"cache_limit": "1.5GiB"}`, limitsJSON{limitJSON{1.5 * (1 << 30), "api"}, environment, environment}},
 		{`{"down_limit": "10MB", "up_limit": 7}`, limitsJSON{limitJSON{1.5 * (1 << 30), "api"}, limitJSON{10_000_000, "api"}, limitJSON{7, "api"}}},
 		{`{"down_limit": null, "cache_limit": 0}`, limitsJSON{limitJSON{0, "api"}, environment, limitJSON{7, "api"}}},
-		{`{"up_limit": null, "cache_limit": null}`, limitsJSON{environment, environment, environment}},
+		{`{"up_limit": null, "cache_limit": null}`, limitsJSON{cache, environment, environment}},
 	} {
 		a := s.json(t, http.MethodPatch, "/api/v1/limits", test.body)
 		wantStatus(t, a, http.StatusOK)
@@ -37,7 +37,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("PATCH %s answers %d %s, want %d", body, a.status, a.body, http.StatusBadRequest)
 		}
 	}
-	if got := s.library.Limits(); got != (torrents.Limits{}) {
-		t.Errorf("afterwards the limits are %+v, want none", got)
+	if got, want := s.library.Limits(), (torrents.Limits{Cache: torrents.Limit{Value: testCacheLimit}}); got != want {
+		t.Errorf("afterwards the limits are %+v, want %+v", got, want)
 	}
 }
