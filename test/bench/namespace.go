@@ -23,7 +23,7 @@ import (
 
 // packages are what the comparison needs from Debian. ganesha does not start where nobody registers
 // its programs.
-var packages = []string{"nfs-ganesha", "nfs-ganesha-vfs", "rpcbind", libtorrent.Package, "btfs", "iproute2", fuseZipName, archivemountName}
+var packages = []string{"nfs-ganesha", "nfs-ganesha-vfs", "rpcbind", "netbase", libtorrent.Package, "btfs", "iproute2", fuseZipName, archivemountName}
 
 // insideRole is the first argument of the program that runs in the namespaces; the second one is a
 // setup in JSON.

@@ -45,7 +45,7 @@ func inside(t *testing.T) bool {
 		furnish(t)
 		return true
 	}
-	debian.Install(t, "rpcbind", "iproute2", "util-linux", "libnfs-utils")
+	debian.Install(t, "rpcbind", "netbase", "iproute2", "util-linux", "libnfs-utils")
 	if os.Geteuid() != 0 {
 		debian.Unavailable(t, errors.New("only root can make network namespaces"))
 	}
