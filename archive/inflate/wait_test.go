@@ -93,6 +93,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 	compressed := deflated(t, plain, 6)
 	source := newGate(compressed, 1000)
 	r := newReader(t, Options{Source: source, Compressed: int64(len(compressed)), Size: int64(len(plain))})
+	r.idle = time.Millisecond
 	for _, isIndexed := range []bool{false, true} {
 		ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 		first, leave := context.WithCancel(ctx)
@@ -108,7 +109,9 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 			patient <- err
 		}()
 		for !r.isWantedBy(2) {
-			time.Sleep(time.Millisecond)
+			if time.Sleep(time.Millisecond); ctx.Err() != nil {
+				t.Fatalf("indexed %v: two read, and nobody waits for both", isIndexed)
+			}
 		}
 		leave()
 		if err := <-impatient; !errors.Is(err, context.Canceled) {
@@ -124,6 +127,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 			t.Errorf("indexed %v: who stayed got %v", isIndexed, err)
 		}
 		cancel()
+		awaitRest(t, r) // what still decodes would hold its segment, and ask the gate
 		source.set(1000, nil)
 		r.cache.charge(1 << 40) // all segments go
 		r.cache.charge(-1 << 40)
@@ -178,18 +182,24 @@ func TestRestEnds(t *testing.T) {
 	if _, err := r.ReadAt(t.Context(), make([]byte, 1), 0); err != nil {
 		t.Fatal(err)
 	}
+	awaitRest(t, r)
+	readSome(t, r, plain, rand.New(rand.NewPCG(1, 1)), 10)
+}
+
+// awaitRest waits until nothing decodes any more: its idle time is over, too.
+func awaitRest(t *testing.T, r *Reader) {
+	t.Helper()
 	for deadline := time.Now().Add(testLimit); ; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
-		isOver := r.pass == nil && r.resting == nil
+		isOver := r.pass == nil && r.resting == nil && len(r.flights) == 0 && len(r.packing) == 0
 		r.mu.Unlock()
 		if isOver {
-			break
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the decoder of the first pass is kept for ever")
 		}
 	}
-	readSome(t, r, plain, rand.New(rand.NewPCG(1, 1)), 10)
 }
 
 func TestCloseEndsWaits(t *testing.T) {
