@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // idsFile is torrents/<infohash>.ids: the file ids of what is inside files, a line of JSON for each run of them, ascending. Lines are only
@@ -22,9 +21,24 @@ func (l *Library) idsPath(ih Infohash) string {
 	return filepath.Join(l.opts.DataDir, torrentsDir, ih.String()+".ids")
 }
 
-// readIDs reads what add wrote, behind the runs that are known before. A file that is not there is empty.
-func readIDs(path string, before []IDRun) (idsFile, error) {
-	f := idsFile{runs: slices.Clone(before)}
+// next is the first id behind all of the file's.
+func (f *idsFile) next() uint64 {
+	if len(f.runs) == 0 {
+		return firstID
+	}
+	last := f.runs[len(f.runs)-1]
+	return last.First + uint64(last.N)
+}
+
+// readIDs reads what add wrote, behind the runs that are known before. A file that is not there is empty. With an error there are the runs up
+// to what is wrong.
+func readIDs(path string, before []IDRun) (f idsFile, err error) {
+	for i, run := range before {
+		if err := f.check(run); err != nil {
+			return f, fmt.Errorf("the file ids in the record, run %d: %w", i, err)
+		}
+		f.runs = append(f.runs, run)
+	}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -39,13 +53,24 @@ func readIDs(path string, before []IDRun) (idsFile, error) {
 		}
 		var run IDRun
 		if err := json.Unmarshal(line, &run); err != nil {
-			return f, fmt.Errorf("read the file ids of run %d: %w", len(f.runs), err)
+			return f, fmt.Errorf("read the file ids: %s, byte %d: %w", path, f.size, err)
+		}
+		if err := f.check(run); err != nil {
+			return f, fmt.Errorf("the file ids in %s, byte %d: %w", path, f.size, err)
 		}
 		f.runs = append(f.runs, run)
 		f.size += int64(len(line)) + 1
 		b = rest
 	}
-	return f, checkRuns(f.runs)
+	return f, nil
+}
+
+// check says whether a run may come next. They ascend, as Find counts on that.
+func (f *idsFile) check(r IDRun) error {
+	if r.First < f.next() || r.N <= 0 || r.First > oldArchiveIDs || r.N > maxRun {
+		return fmt.Errorf("there are %d from %d on for %.40q", r.N, r.First, r.Place)
+	}
+	return nil
 }
 
 // add adds a run, durably. The error is a *WriteError; the file is as good as before then. The runs of earlier copies of f stay as they are.

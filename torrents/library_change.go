@@ -135,11 +135,12 @@ func (l *Library) follow(e *entry, old, next *torrentRecord) {
 }
 
 // tryAgain says whether a torrent that failed when the library was opened still does: its route may have been
-// lost, and it has another one now. It needs l.changing.
+// lost, and it has another one now, or the disk could not be read. It needs l.changing.
 func (l *Library) tryAgain(e *entry, rec *torrentRecord) {
 	_, err := l.readRecord(e.ih)
+	var ids idsFile
 	if err == nil {
-		_, err = readIDs(l.idsPath(e.ih), rec.Inner)
+		ids, err = readIDs(l.idsPath(e.ih), rec.Inner)
 	}
 	if err == nil {
 		err = l.checkRecord(rec, l.holder(rec.Route, rec.Name, e.ih) != nil)
@@ -148,6 +149,10 @@ func (l *Library) tryAgain(e *entry, rec *torrentRecord) {
 		e.fail(err)
 		return
 	}
+	l.passIDs(rec, ids)
+	e.mu.Lock()
+	e.ids = ids
+	e.mu.Unlock()
 	e.hidden = false
 	e.recovered()
 }

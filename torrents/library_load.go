@@ -39,11 +39,7 @@ func (l *Library) loadRecords() ([]loaded, error) {
 func (l *Library) loadEntries(records []loaded) {
 	for i := range records {
 		rec := &records[i]
-		// Should library.json be lost, or an older one be restored, no id is given to two.
-		l.state.NextID = max(l.state.NextID, rec.Route+1, rec.FirstID+rec.IDs)
-		for _, r := range rec.ids.runs {
-			l.state.NextID = max(l.state.NextID, r.First+uint64(r.N))
-		}
+		l.passIDs(&rec.torrentRecord, rec.ids)
 		e := l.newEntry(rec.torrentRecord)
 		e.ids = rec.ids
 		if rec.err != nil {
@@ -51,6 +47,16 @@ func (l *Library) loadEntries(records []loaded) {
 			e.fail(rec.err)
 		}
 		l.entries[e.ih] = e
+	}
+}
+
+// passIDs keeps the ids of a torrent from being given to another one, should library.json be lost, or an older one be restored. It needs
+// l.changing, or that nobody else has the library yet.
+func (l *Library) passIDs(rec *torrentRecord, ids idsFile) {
+	next := max(rec.Route+1, rec.FirstID+rec.IDs, ids.next())
+	if next > l.state.NextID {
+		l.state.NextID = next
+		l.reserve.n = 0 // it was taken before, and may have some of them
 	}
 }
 

@@ -128,17 +128,5 @@ func (r *torrentRecord) archiveIDs() uint64 {
 	return r.ArchiveIDs
 }
 
-// checkRuns says whether runs of file ids ascend, as Find counts on that.
-func checkRuns(runs []IDRun) error {
-	next := uint64(firstID)
-	for _, r := range runs {
-		if r.First < next || r.N <= 0 || r.First > oldArchiveIDs || r.N > maxRun {
-			return fmt.Errorf("there are %d file ids from %d on for %.40q", r.N, r.First, r.Place)
-		}
-		next = r.First + uint64(r.N)
-	}
-	return nil
-}
-
 // maxRun is how many file ids a place may take at a time.
 const maxRun = 1 << 24

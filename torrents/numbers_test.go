@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +124,7 @@ func TestManyNumbers(t *testing.T) {
 	if after, err := os.ReadFile(l.recordPath(ih)); err != nil || !bytes.Equal(after, record) {
 		t.Errorf("the record became %s (%v)", after, err)
 	}
-	if err := checkRuns(runs); err != nil {
+	if _, err := readIDs(l.idsPath(ih), nil); err != nil {
 		t.Error(err)
 	}
 	if err := l.Close(); err != nil {
@@ -200,6 +201,48 @@ func TestNumbersDamaged(t *testing.T) {
 	}
 }
 
+// TestNumbersUnread: the disk could not be read when the library was opened. Once it can, the file ids are those that clients have.
+func TestNumbersUnread(t *testing.T) {
+	opts := testOptions(t, newRecorder())
+	l := mustOpen(t, opts)
+	meta := v1(t, "folder", file(1, "x.gz"))
+	mustAdd(t, l, "r", meta)
+	ih := infohashOf(t, meta)
+	first, err := Numbers{l, ih}.Take("0", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := l.idsPath(ih)
+	err = errors.Join(l.Close(), os.Rename(path, path+".away"), os.Mkdir(path, 0o700)) // root could read a file of any mode
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, opts)
+	if got, err := l.Torrent(ih); err != nil || got.State != StateFailed || !strings.Contains(got.Reason, path) {
+		t.Errorf("the torrent is %+v, %v", got, err)
+	}
+	if err := errors.Join(os.Remove(path), os.Rename(path+".away", path)); err != nil {
+		t.Fatal(err)
+	}
+	pinned := true
+	if got, err := l.ChangeTorrent(ih, TorrentChange{Pinned: &pinned}); err != nil || got.State == StateFailed {
+		t.Fatalf("a change made it %+v, %v", got, err)
+	}
+	for range 2 {
+		n := Numbers{l, ih}
+		if got, err := n.Take("0", 5); err != nil || !slices.Equal(got, first) {
+			t.Errorf("they are %+v, %v; want %+v", got, err, first)
+		}
+		if _, err := n.Take("1", 5); err != nil {
+			t.Error(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l = mustOpen(t, opts)
+	}
+}
+
 // TestOldNumbers has a record as an earlier version wrote it, with the file ids in it.
 func TestOldNumbers(t *testing.T) {
 	opts := testOptions(t, newRecorder())
@@ -236,7 +279,8 @@ func TestOldArchiveIDs(t *testing.T) {
 	}
 }
 
-func TestCheckRuns(t *testing.T) {
+func TestIDsInOrder(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
 	for name, runs := range map[string][]IDRun{
 		"not ascending": {{"0", 10, 5}, {"1", 14, 5}},
 		"empty":         {{"0", 10, 0}},
@@ -245,11 +289,11 @@ func TestCheckRuns(t *testing.T) {
 		"too many":      {{"0", 10, maxRun + 1}},
 		"too high":      {{"0", 1 << 63, 1}},
 	} {
-		if checkRuns(runs) == nil {
-			t.Errorf("%s: they are taken", name)
+		if f, err := readIDs(none, runs); err == nil || len(f.runs) != len(runs)-1 || f.next() > 15 {
+			t.Errorf("%s: %+v are taken: %v", name, f.runs, err)
 		}
 	}
-	if err := checkRuns([]IDRun{{"0", 10, 5}, {"1", 15, 1}}); err != nil {
-		t.Error(err)
+	if f, err := readIDs(none, []IDRun{{"0", 10, 5}, {"1", 15, 1}}); err != nil || f.next() != 16 {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
