@@ -251,7 +251,7 @@ func TestArchivePlaces(t *testing.T) {
 	tr := archiveTree(t, ids, ArchivesFolder, outer, lone)
 	top := mustWalk(t, tr, "r/t/x.zip")
 	must(t, top.Load(t.Context()))
-	for i, place := range []string{"1/-3", "1/99", "1/x", "1/", "-1", "99", "", "1/2/-1", "1/9223372036854775807"} {
+	for i, place := range []string{"1/-3", "1/99", "1/x", "1/", "-1", "99", "", "1/2/-1", "1/1073741824", "1/2147483647", "1/9223372036854775807"} {
 		id := uint64(5000 + 10*i)
 		ids.runs[place] = []Run{{id, 4}}
 		h := mustWalk(t, tr, "r/t/x.zip/docs/a.txt").Handle()

@@ -209,7 +209,7 @@ func (t *Tree) resolveMember(ih Infohash, id uint64) (Node, error) {
 	for rest != "" {
 		var member string
 		member, rest, _ = strings.Cut(rest, "/")
-		i, err := strconv.ParseUint(member, 10, 31)
+		i, err := strconv.ParseUint(member, 10, 30) // twice that is an int everywhere
 		if err != nil {
 			return Node{}, fmt.Errorf("place %q of file id %d: %w", place, id, ErrStale)
 		}
