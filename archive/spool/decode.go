@@ -85,7 +85,7 @@ func (d *decoding) run() {
 		s.o.Log.Info("member can't be decoded", "error", err)
 	}
 	drop := d.end(err, permanent)
-	s.finishEvicting(drop, nil)
+	s.finishEvicting(drop)
 }
 
 // end tells those who wait how it ended.

@@ -35,10 +35,11 @@ func (e *entry) isIdle() bool { return e.readers == 0 && e.decoding == nil }
 // isLeft says likewise, or that nobody has the member open, though a decoder may stay for who comes again. It needs mu.
 func (e *entry) isLeft() bool { return e.isIdle() || e.readers == 0 && e.handles == 0 }
 
-// evictAll evicts members that pass until n bytes on disk are free, and returns how many are, or will be soon.
+// evictAll evicts members that pass until n bytes on disk are free, and returns how many are, or will be soon; with maxSize all of them. Once
+// a file can't be removed, it leaves the others: they would not make room either, and be lost to those who read them. All means all.
 func (s *Spool) evictAll(n int64, pass func(*entry) bool) (freed int64) {
 	freed, err := s.removeStaying()
-	for err == nil && freed < n {
+	for (err == nil || n == maxSize) && freed < n {
 		s.mu.Lock()
 		victim := s.oldest(func(e *entry) bool { return e.reserved && !e.doomed && pass(e) })
 		if victim == nil {
@@ -54,8 +55,9 @@ func (s *Spool) evictAll(n int64, pass func(*entry) bool) (freed int64) {
 		}
 		drop, _ := s.evict(victim)
 		s.mu.Unlock()
-		if !s.finishEvicting(drop, nil) {
-			break
+		if !s.finishEvicting(drop) {
+			err = errStays
+			continue
 		}
 		freed += drop.taken
 	}

@@ -180,6 +180,9 @@ func TestCannotRemove(t *testing.T) {
 	if _, err := member(t, s, "c", size, &codec{b: b}).ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) || !errors.Is(err, errStays) {
 		t.Errorf("there is no room: %v", err)
 	}
+	if n := s.Evict("b", true); n != blocks(fileSize(size)) || member(t, s, "b", size, nil).Ready(0, 1) {
+		t.Errorf("%d bytes were evicted of what is to go whatever becomes of others", n)
+	}
 	if err := os.Remove(inside); err != nil {
 		t.Fatal(err)
 	}

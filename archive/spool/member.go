@@ -153,7 +153,7 @@ func (e *entry) lose(path string) (taken int64, ok bool) {
 	if e.path != path || e.renaming {
 		return 0, false
 	}
-	e.path, e.done, e.finished, e.checked = "", 0, false, nil
+	e.dropFile()
 	if e.decoding != nil {
 		e.decoding.cancel()
 	}

@@ -131,7 +131,7 @@ func (s *Spool) tryReserve(ctx context.Context, e *entry) error {
 		}
 		drop, _ := s.evict(victim)
 		s.mu.Unlock()
-		if !s.finishEvicting(drop, nil) {
+		if !s.finishEvicting(drop) {
 			staying = errStays
 		}
 		s.mu.Lock()
@@ -192,17 +192,17 @@ func (s *Spool) evict(e *entry) (drop dropped, ended <-chan struct{}) {
 		drop.reserved = fileSize(e.size)
 	}
 	drop.taken = e.taken
-	e.path, e.done, e.finished, e.checked, e.reserved, e.taken, e.wanted = "", 0, false, nil, false, 0, 0
+	e.dropFile()
+	e.reserved, e.taken, e.wanted = false, 0, 0
 	e.leave()
 	return drop, nil
 }
 
-// finishEvicting removes the file, and then gives the room back, or waits until a decoder has ended. It says whether the file is gone.
-func (s *Spool) finishEvicting(drop dropped, ended <-chan struct{}) bool {
-	if ended != nil {
-		<-ended
-		return true
-	}
+// dropFile notes that the member has no file. It needs mu.
+func (e *entry) dropFile() { e.path, e.done, e.finished, e.checked = "", 0, false, nil }
+
+// finishEvicting removes the file, and then gives the room back. It says whether the file is gone.
+func (s *Spool) finishEvicting(drop dropped) bool {
 	if err := s.remove(drop); err != nil {
 		s.o.Log.Warn("decoded member can't be removed, and keeps its room", "error", err)
 		s.mu.Lock()

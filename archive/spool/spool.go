@@ -189,7 +189,10 @@ func (s *Spool) OpenInner(level int, key string, size int64, open Opener) (*Memb
 		e.err = nil // an earlier run, or an archive before it was looked into again, knew another size
 		drop, ended := s.evict(e)
 		s.mu.Unlock()
-		s.finishEvicting(drop, ended)
+		if ended != nil {
+			<-ended
+		}
+		s.finishEvicting(drop)
 	}
 }
 

@@ -119,5 +119,5 @@ func (e *entry) discard(path string, reason error) {
 	if s.o.Room != nil {
 		s.o.Room.Add(taken) // beside what it is decoded into
 	}
-	s.finishEvicting(dropped{path: path, taken: taken}, nil)
+	s.finishEvicting(dropped{path: path, taken: taken})
 }
