@@ -306,14 +306,27 @@ func TestNoArchive(t *testing.T) {
 	}
 }
 
+// testLimit is for what a test waits for.
+const testLimit = time.Minute
+
+// receive takes from a channel what should come at once. It belongs on the test's own goroutine.
+func receive[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(testLimit):
+		t.Fatal("nothing comes")
+	}
+	return v
+}
+
 // TestFlight has several who wait for something: it ends with the last of them, and is done once.
 func TestFlight(t *testing.T) {
 	var f flight[int]
 	s := newStore(t, t.TempDir())
-	var begun atomic.Int64
-	ended := make(chan struct{}, 9)
+	begun, ended := make(chan struct{}, 9), make(chan struct{}, 9)
 	find := func(ctx context.Context) (int, error) {
-		begun.Add(1)
+		begun <- struct{}{}
 		<-ctx.Done()
 		ended <- struct{}{}
 		return 0, ctx.Err()
@@ -329,14 +342,12 @@ func TestFlight(t *testing.T) {
 			}
 		})
 	}
-	for begun.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	receive(t, begun)
 	for _, cancel := range cancels {
 		cancel()
 	}
 	waiting.Wait()
-	<-ended
+	receive(t, ended)
 	got, err := f.do(t.Context(), s, func(context.Context) (int, error) { return 7, nil })
 	if got != 7 || err != nil {
 		t.Errorf("afterwards it is %d, %v", got, err)

@@ -135,18 +135,6 @@ func TestLimits(t *testing.T) {
 			t.Errorf("once the first was forgotten: %v", err)
 		}
 	})
-	t.Run("known, and given up", func(t *testing.T) {
-		s := newStoreOf(t, Limits{Known: 3})
-		a := s.Archive("t/0", "x.zip", &memory{data: makeZip(t, zipEntry{name: "a"}, zipEntry{name: "b"})}, nil)
-		for range 2 { // one who waits no longer, and the next, end at the same time
-			if _, err := a.read(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := s.members["t"]; got != 2 {
-			t.Errorf("2 members are counted as %d", got)
-		}
-	})
 	t.Run("compressed and nested", func(t *testing.T) {
 		s := newStoreOf(t, Limits{NestedSize: int64(len(nested) - 1)})
 		list, err := s.Archive("t/0", "x.zip", &memory{data: makeZip(t,

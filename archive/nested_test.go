@@ -30,7 +30,7 @@ func TestManyReadersOfNested(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, t.TempDir(), Options{Segments: 1 << 10, Workers: 2}) // nothing stays in the cache
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			list, err := s.Archive("t/0", "x.zip", &memory{data: z}, nil).Members(ctx)
 			if err != nil || list[0].Archive == nil {

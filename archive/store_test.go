@@ -71,11 +71,11 @@ func TestCloseWhileRead(t *testing.T) {
 		_, err := list[0].File.ReadAt(context.WithoutCancel(t.Context()), make([]byte, 10), 4<<20)
 		read <- err
 	}()
-	<-source.stuck
+	receive(t, source.stuck)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := <-read; err == nil {
+	if err := receive(t, read); err == nil {
 		t.Error("the read succeeded")
 	}
 	if _, err := list[0].File.ReadAt(t.Context(), make([]byte, 10), 0); !errors.Is(err, ErrClosed) {

@@ -25,6 +25,17 @@ type gate struct {
 	asked chan struct{} // somebody waits
 }
 
+// receive takes from a channel what should come at once. It belongs on the test's own goroutine.
+func receive[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(testLimit):
+		t.Fatal("nothing comes")
+	}
+	return v
+}
+
 func newGate(content []byte, limit int64) *gate {
 	return &gate{memory: content, limit: limit, moved: make(chan struct{}), asked: make(chan struct{}, 100)}
 }
@@ -48,7 +59,10 @@ func (g *gate) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		g.asked <- struct{}{}
+		select {
+		case g.asked <- struct{}{}:
+		default: // enough are there
+		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
@@ -97,13 +111,13 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 	for _, isIndexed := range []bool{false, true} {
 		ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 		first, leave := context.WithCancel(ctx)
-		impatient, patient := make(chan error), make(chan error)
+		impatient, patient := make(chan error, 1), make(chan error, 1)
 		p := make([]byte, 100)
 		go func() {
 			_, err := r.ReadAt(first, make([]byte, 100), 2<<20)
 			impatient <- err
 		}()
-		<-source.asked
+		receive(t, source.asked)
 		go func() {
 			_, err := r.ReadAt(ctx, p, 2<<20+5)
 			patient <- err
@@ -114,7 +128,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 			}
 		}
 		leave()
-		if err := <-impatient; !errors.Is(err, context.Canceled) {
+		if err := receive(t, impatient); !errors.Is(err, context.Canceled) {
 			t.Errorf("indexed %v: who left got %v", isIndexed, err)
 		}
 		select {
@@ -123,7 +137,7 @@ func TestEachWaitEndsWithItsContext(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 		source.set(int64(len(compressed)), nil)
-		if err := <-patient; err != nil || !bytes.Equal(p, plain[2<<20+5:][:100]) {
+		if err := receive(t, patient); err != nil || !bytes.Equal(p, plain[2<<20+5:][:100]) {
 			t.Errorf("indexed %v: who stayed got %v", isIndexed, err)
 		}
 		cancel()
@@ -156,14 +170,14 @@ func TestPassGoesOn(t *testing.T) {
 	for limit := int64(0); limit < int64(len(compressed)); limit += 70_001 {
 		source.set(limit, nil)
 		ctx, cancel := context.WithCancel(t.Context())
-		left := make(chan error)
+		left := make(chan error, 1)
 		go func() {
 			_, err := r.ReadAt(ctx, make([]byte, 1), int64(len(plain)-1))
 			left <- err
 		}()
-		<-source.asked
+		receive(t, source.asked)
 		cancel()
-		if err := <-left; !errors.Is(err, context.Canceled) {
+		if err := receive(t, left); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
@@ -207,19 +221,19 @@ func TestCloseEndsWaits(t *testing.T) {
 	compressed := deflated(t, plain, 6)
 	source := newGate(compressed, 100)
 	r := newReader(t, Options{Source: source, Compressed: int64(len(compressed)), Size: int64(len(plain))})
-	errs := make(chan error)
+	errs := make(chan error, 3)
 	for i := range 3 {
 		go func() {
 			_, err := r.ReadAt(t.Context(), make([]byte, 10), int64(i)<<19)
 			errs <- err
 		}()
 	}
-	<-source.asked
+	receive(t, source.asked)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := <-errs; !errors.Is(err, ErrClosed) {
+		if err := receive(t, errs); !errors.Is(err, ErrClosed) {
 			t.Errorf("a read that waited got %v", err)
 		}
 	}

@@ -36,7 +36,7 @@ func TestRoom(t *testing.T) {
 			} else {
 				check(t, m, b, 0, size)
 			}
-			eventually(t, "the decoder goes on", func() bool { return c.active.Load() == 0 })
+			awaitRest(t, m)
 			took, _ := r.sums()
 			if want := blocks(fileSize(size)); fail == nil && took != want {
 				t.Errorf("%d bytes of room taken, want %d", took, want)
@@ -90,7 +90,7 @@ func TestForce(t *testing.T) {
 	slow := &codec{b: b, gate: make(chan int, 1)}
 	m := member(t, s, "a", size, slow)
 	began := time.Now()
-	slow.gate <- chunk
+	send(t, slow.gate, chunk)
 	check(t, m, b, 0, chunk)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -116,18 +116,16 @@ func TestForce(t *testing.T) {
 	wg.Wait()
 	eventually(t, "it is there still", func() bool { done, part := files(t, s.o.Dir); return done+part == 0 && s.Used() == 0 })
 	eventually(t, "room is kept", func() bool { took, gave := r.sums(); return took == gave })
-	wg.Go(func() {
-		slow.gate <- size
-		slow.gate <- 1 // its end
-	})
-	check(t, m, b, 0, size)
+	wg.Go(func() { check(t, m, b, 0, size) })
+	send(t, slow.gate, size)
+	send(t, slow.gate, 1) // its end
 	wg.Wait()
 
 	release, err := m.Hold()
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the decoder goes on", func() bool { return slow.active.Load() == 0 })
+	awaitRest(t, m)
 	if n := s.Free(1, time.Now(), false); n != 0 || !m.Ready(0, size) {
 		t.Errorf("%d bytes of what is held were freed", n)
 	}
@@ -152,7 +150,7 @@ func TestCannotRemove(t *testing.T) {
 		m := member(t, s, key, size, &codec{b: b})
 		check(t, m, b, 0, size)
 		eventually(t, "not finished", func() bool { done, _ := files(t, dir); return done == i+1 })
-		eventually(t, "the decoder goes on", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return m.e.decoding == nil })
+		awaitRest(t, m)
 		if first == nil {
 			first = m
 		}
@@ -225,9 +223,9 @@ func TestEvict(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, Options{Dir: dir})
 		for _, key := range keys {
-			c := &codec{b: b}
-			check(t, member(t, s, key, len(b), c), b, 0, len(b))
-			eventually(t, "the decoder goes on", func() bool { return c.active.Load() == 0 })
+			m := member(t, s, key, len(b), &codec{b: b})
+			check(t, m, b, 0, len(b))
+			awaitRest(t, m)
 		}
 		eventually(t, "not finished", func() bool { done, _ := files(t, dir); return done == len(keys) })
 		if restart {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -79,14 +80,13 @@ func TestLimit(t *testing.T) {
 	for _, i := range []int{0, 1, 2, 0, 3} { // evicts 1
 		check(t, members[i], b, 0, size)
 	}
-	idle := func() bool {
-		n := int32(0)
-		for _, c := range codecs {
-			n += c.active.Load()
+	awaitAll := func() {
+		t.Helper()
+		for _, m := range members {
+			awaitRest(t, m)
 		}
-		return n == 0
 	}
-	eventually(t, "decoders go on", idle)
+	awaitAll()
 	for i, want := range []bool{true, false, true, true} {
 		if members[i].Ready(0, size) != want {
 			t.Errorf("member %d: there %v, want %v", i, !want, want)
@@ -99,7 +99,10 @@ func TestLimit(t *testing.T) {
 	if n := codecs[1].opened.Load(); n != 2 {
 		t.Errorf("decoded %d times", n)
 	}
-	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1, time.Now(), false) == onDisk })
+	awaitAll()
+	if n := s.Free(1, time.Now(), false); n != onDisk {
+		t.Errorf("%d bytes were freed for one, want %d", n, onDisk)
+	}
 	if members[0].Ready(0, 1) || !members[1].Ready(0, size) {
 		t.Error("another was freed than the one that was read least lately")
 	}
@@ -113,7 +116,10 @@ func TestLimit(t *testing.T) {
 	r.free -= onDisk // taken by others
 	r.mu.Unlock()
 	check(t, members[2], b, 0, size)
-	eventually(t, "decoders go on", func() bool { return idle() && s.Free(1<<40, time.Now(), false) > 0 })
+	awaitAll()
+	if n := s.Free(1<<40, time.Now(), false); n != 2*onDisk {
+		t.Errorf("%d bytes were freed, want %d", n, 2*onDisk)
+	}
 	r.mu.Lock()
 	left := r.free
 	r.free = 0
@@ -128,22 +134,37 @@ func TestLimit(t *testing.T) {
 
 // TestReadIsKept does not evict what somebody reads, though the reader waits.
 func TestReadIsKept(t *testing.T) {
-	const size = 100_000
-	b := content(8, size)
-	s := open(t, Options{Limit: func() int64 { return fileSize(size) }, Workers: 2, Wait: 100 * time.Millisecond})
-	slow := &codec{b: b, gate: make(chan int)}
-	m1, m2 := member(t, s, "slow", size, slow), member(t, s, "other", size, &codec{b: b})
-	var wg sync.WaitGroup
-	wg.Go(func() { check(t, m1, b, 0, size) })
-	eventually(t, "the source isn't asked", func() bool { return slow.active.Load() == 1 })
-	if _, err := m2.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) {
-		t.Errorf("got %v", err)
-	}
-	wg.Go(func() { check(t, m2, b, 0, size) }) // waits until the other was read
-	slow.gate <- size
-	slow.gate <- 1 // its end
-	wg.Wait()
-	check(t, m2, b, 0, size)
+	synctest.Test(t, func(t *testing.T) {
+		const size = 100_000
+		b := content(8, size)
+		s := open(t, Options{Limit: func() int64 { return fileSize(size) }, Workers: 2, Wait: 100 * time.Millisecond})
+		slow := &codec{b: b, gate: make(chan int)}
+		m1, err := s.Open("slow", size, func(ctx context.Context) (io.ReadCloser, error) {
+			time.Sleep(time.Millisecond) // or no time would pass where it is ended and begun again and again, and no limit be reached
+			return slow.open(ctx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m1.Close()
+		m2 := member(t, s, "other", size, &codec{b: b})
+		var wg sync.WaitGroup
+		wg.Go(func() { check(t, m1, b, 0, size) })
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if slow.active.Load() != 1 {
+			t.Fatal("the source isn't asked")
+		}
+		if _, err := m2.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, ErrNoRoom) {
+			t.Errorf("got %v", err)
+		}
+		wg.Go(func() { check(t, m2, b, 0, size) }) // waits until the other was read
+		synctest.Wait()
+		send(t, slow.gate, size)
+		send(t, slow.gate, 1) // its end
+		wg.Wait()
+		check(t, m2, b, 0, size)
+	})
 }
 
 // TestRestart finds what was finished, and only that.

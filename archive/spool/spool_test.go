@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -152,6 +153,37 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// awaitRest waits until a member is not being decoded any more, and may be evicted: its decoder is closed before that.
+func awaitRest(t testing.TB, m *Member) {
+	t.Helper()
+	eventually(t, "the decoder goes on", func() bool {
+		m.e.s.mu.Lock()
+		defer m.e.s.mu.Unlock()
+		return m.e.decoding == nil
+	})
+}
+
+// receive takes from a channel what should come at once. It belongs on the test's own goroutine, as send does.
+func receive[T any](t testing.TB, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatal("nothing comes")
+	}
+	return v
+}
+
+// send hands over what should be taken at once.
+func send[T any](t testing.TB, to chan<- T, v T) {
+	t.Helper()
+	select {
+	case to <- v:
+	case <-time.After(patience):
+		t.Fatal("nobody takes it")
+	}
+}
+
 func files(t testing.TB, dir string) (done, part int) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -251,7 +283,7 @@ func TestStalled(t *testing.T) {
 	}()
 	eventually(t, "the source isn't asked", func() bool { return c.active.Load() == 1 })
 	cancel()
-	if err := <-failed; !errors.Is(err, context.Canceled) {
+	if err := receive(t, failed); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled read: %v", err)
 	}
 	check(t, m, b, 0, 1000)
@@ -285,18 +317,32 @@ func TestIdle(t *testing.T) {
 
 // TestLeft decodes on for a reader that gave up and may come again, and no longer than that, though the source hangs.
 func TestLeft(t *testing.T) {
-	b := content(3, 2<<20)
-	c := &codec{b: b, gate: make(chan int)}
-	s := open(t, Options{Idle: 50 * time.Millisecond})
-	m := member(t, s, "a", len(b), c)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := m.ReadAt(ctx, make([]byte, 1), 2<<20-1); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled read: %v", err)
-	}
-	c.gate <- chunk
-	eventually(t, "what came after the reader left is not kept", func() bool { return m.Ready(0, chunk) })
-	eventually(t, "the decoder stays", func() bool { return c.active.Load() == 0 })
+	synctest.Test(t, func(t *testing.T) {
+		b := content(3, 2<<20)
+		c := &codec{b: b, gate: make(chan int)}
+		s := open(t, Options{Idle: time.Minute})
+		m := member(t, s, "a", len(b), c)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := m.ReadAt(ctx, make([]byte, 1), 2<<20-1); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled read: %v", err)
+		}
+		send(t, c.gate, chunk)
+		synctest.Wait()
+		if !m.Ready(0, chunk) {
+			t.Error("what came after the reader left is not kept")
+		}
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if c.active.Load() != 1 {
+			t.Error("the decoder has ended too early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if c.active.Load() != 0 {
+			t.Error("the decoder stays")
+		}
+	})
 }
 
 // TestPlace takes the only place from a decoder whose source hangs and whose readers have left, and no sooner.
