@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +138,37 @@ func TestResolveMagnet(t *testing.T) {
 	opts.Watcher = rec
 	mustOpen(t, opts)
 	readFiles(t, rec.await(t, s.infohash), s.files)
+}
+
+// TestPeersOfMagnet: a link names the only peer (x.pe, BEP 9). It is asked for the data too, after a restart as well.
+func TestPeersOfMagnet(t *testing.T) {
+	s := newSample(t, "magnetic", 16<<10, map[string][]byte{"x": randomBytes(50_000), "y": randomBytes(50_000)})
+	p := startPeer(t, s)
+	rec := newRecorder()
+	opts := testOptions(t, rec)
+	l := mustOpen(t, opts)
+	if _, err := l.AddMagnet("r", magnetOf(s.infohash)+"&x.pe="+p.addr); err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) {
+		t.Helper()
+		files := mustLoad(t, rec.await(t, s.infohash))
+		i := slices.IndexFunc(files, func(f File) bool { return f.Path[0] == name })
+		got := make([]byte, 50_000)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if n, err := files[i].ReadAt(ctx, got, 0); n != len(got) || !bytes.Equal(got, s.files[name]) {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+	}
+	read("x")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rec = newRecorder()
+	opts.Watcher = rec
+	mustOpen(t, opts)
+	read("y")
 }
 
 func TestSeederComesBack(t *testing.T) {

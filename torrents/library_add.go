@@ -251,6 +251,7 @@ func (l *Library) resolve(s *search) {
 	}
 	link.trackers = slices.Concat(link.trackers, rec.Trackers)
 	link.webSeeds = slices.Concat(link.webSeeds, rec.WebSeeds)
+	link.peers = slices.Concat(link.peers, rec.Peers)
 	for pause := minResolvePause; ; pause = min(2*pause, maxResolvePause) {
 		metainfo, err := l.resolveTurn(s.ctx, link)
 		if err == nil {

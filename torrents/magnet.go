@@ -26,8 +26,13 @@ type magnetLink struct {
 }
 
 // parseMagnet reads a magnet link. The error is an *InputError.
-func parseMagnet(uri string) (magnetLink, error) {
-	var link magnetLink
+func parseMagnet(uri string) (link magnetLink, err error) {
+	// The engine's parser panics at an infohash in base32 that is padded or has a line end in it.
+	defer func() {
+		if r := recover(); r != nil {
+			err = inputErrorf("the magnet link %.80q has an infohash that cannot be read", uri)
+		}
+	}()
 	if len(uri) > maxMagnet {
 		return link, inputErrorf("the magnet link is longer than %d KiB", maxMagnet>>10)
 	}
@@ -54,12 +59,20 @@ func parseMagnet(uri string) (magnetLink, error) {
 	seeds := m.Params["ws"]
 	link.webSeeds = seeds[:min(len(seeds), maxWebSeeds)]
 	for _, peer := range m.Params["x.pe"] {
-		// Only literal addresses: a name would make us ask the DNS for a stranger.
-		if addr, err := netip.ParseAddrPort(peer); err == nil && len(link.peers) < maxTrackers {
-			link.peers = append(link.peers, addr.String())
+		if addr, err := magnetPeer(peer); err == nil && len(link.peers) < maxMagnetPeers {
+			link.peers = append(link.peers, addr)
 		}
 	}
 	return link, nil
+}
+
+// maxMagnetPeers is how many peers of magnet links a torrent has.
+const maxMagnetPeers = maxTrackers
+
+// magnetPeer returns the address of a peer in its one spelling. Only literal ones are taken: a name would make us ask the DNS for a stranger.
+func magnetPeer(addr string) (string, error) {
+	parsed, err := netip.ParseAddrPort(addr)
+	return parsed.String(), err
 }
 
 // shownName is what to call the torrent while its metadata is unknown.

@@ -40,7 +40,8 @@ type member struct {
 	formerly      []torrent.PeerInfo // who was connected before
 	stopAnnounce  []func()           // ends the last search in the DHT
 	nextAnnounce  time.Time
-	nextOffer     time.Time // of the fixed peers
+	named         []string  // peers that magnet links named
+	nextOffer     time.Time // of these, and the fixed peers
 	offerPause    time.Duration
 	lastSample    time.Time
 	received      time.Time // when data came last that was of use
@@ -87,6 +88,10 @@ func (m *member) pause() {
 func (m *member) use(more sources) {
 	m.addTrackers(tiers(more.Trackers), false)
 	m.addWebSeeds(more.WebSeeds)
+	m.mu.Lock()
+	m.named = append(m.named, more.Peers...)
+	m.nextOffer = time.Time{}
+	m.mu.Unlock()
 }
 
 // leave takes the torrent out of the swarm and waits until nothing of it is left there.
@@ -181,7 +186,7 @@ func (m *member) gain(read int64) bool {
 	return true
 }
 
-// findPeers offers those who were lost and the fixed peers again, and looks for others in the DHT, when it is time.
+// findPeers offers those who were lost, those who are named and the fixed peers again, and looks for others in the DHT, when it is time.
 func (m *member) findPeers(now time.Time) {
 	m.t.AddPeers(m.swarm.observer.connections.redial(m.ih, now))
 	m.mu.Lock()
@@ -193,9 +198,11 @@ func (m *member) findPeers(now time.Time) {
 		}
 		m.nextOffer = now.Add(m.offerPause + rand.N(m.offerPause/2))
 	}
+	named := m.named
 	announce := !m.private && !now.Before(m.nextAnnounce)
 	m.mu.Unlock()
 	if offer {
+		m.t.AddPeers(peerInfos(named))
 		m.t.AddPeers(m.swarm.peers.list())
 	}
 	if announce {

@@ -9,24 +9,30 @@ import (
 type sources struct {
 	Trackers []string `json:"trackers,omitempty"`
 	WebSeeds []string `json:"web_seeds,omitempty"`
+	Peers    []string `json:"peers,omitempty"` // host:port, that magnet links named
 }
 
 // maxSourceURL bounds the URL of a tracker or web seed that is kept in a record, in bytes.
 const maxSourceURL = 2048
 
-func (s sources) count() int { return len(s.Trackers) + len(s.WebSeeds) }
+func (s sources) count() int { return len(s.Trackers) + len(s.WebSeeds) + len(s.Peers) }
 
 // with returns s and more of them.
 func (s sources) with(more sources) sources {
-	return sources{slices.Concat(s.Trackers, more.Trackers), slices.Concat(s.WebSeeds, more.WebSeeds)}
+	return sources{
+		Trackers: slices.Concat(s.Trackers, more.Trackers),
+		WebSeeds: slices.Concat(s.WebSeeds, more.WebSeeds),
+		Peers:    slices.Concat(s.Peers, more.Peers),
+	}
 }
 
-// missing returns what of other is not in s, as far as both together stay within maxTrackers and
-// maxWebSeeds. What could not be used is left out.
+// missing returns what of other is not in s, as far as both together stay within maxTrackers,
+// maxWebSeeds and maxMagnetPeers. What could not be used is left out.
 func (s sources) missing(other sources) sources {
 	return sources{
 		Trackers: missingURLs(s.Trackers, other.Trackers, maxTrackers, trackerURL),
 		WebSeeds: missingURLs(s.WebSeeds, other.WebSeeds, maxWebSeeds, func(u string) (string, error) { return u, checkWebSeed(u) }),
+		Peers:    missingURLs(s.Peers, other.Peers, maxMagnetPeers, magnetPeer),
 	}
 }
 
@@ -61,7 +67,7 @@ func (m *Metainfo) sources() sources {
 }
 
 // sources returns those that the link names.
-func (l magnetLink) sources() sources { return sources{l.trackers, l.webSeeds} }
+func (l magnetLink) sources() sources { return sources{l.trackers, l.webSeeds, l.peers} }
 
 // sourcesOf returns all sources of a torrent, and whether it is known to be private (BEP 27). It reads
 // the torrent's metainfo, if that is known.

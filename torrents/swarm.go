@@ -289,7 +289,7 @@ func (s *swarm) resolve(ctx context.Context, link magnetLink) ([]byte, error) {
 	// A link to a private torrent has to name a tracker, so that one without is to none.
 	m.addTrackers(tiers(link.trackers), len(link.trackers) == 0)
 	m.announceAgain() //nolint:contextcheck // it ends when the magnet leaves, which is when ctx has
-	m.t.AddPeers(peerInfos(link.peers))
+	m.use(sources{Peers: link.peers})
 	m.look(time.Now()) //nolint:contextcheck // the same
 	select {
 	case <-m.t.GotInfo():
