@@ -1,4 +1,4 @@
-// Package admin is the administration over HTTP: the JSON API, and later the pages.
+// Package admin is the administration over HTTP: the pages and the JSON API.
 //
 // Everything but /healthz needs "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
 // are problem+json (RFC 9457) with a sentence for people.
@@ -7,6 +7,7 @@ package admin
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/locale"
 	"shoal/torrents"
 	"shoal/web"
 )
@@ -30,6 +32,7 @@ type Options struct {
 	Inside  Archives        // those in torrents
 	Clients func() []Client // who has made NFS calls
 	Readers func() []Reader // who reads what now
+	Export  Export          // how clients reach the NFS server
 	Metrics http.Handler    // for Prometheus
 
 	Logger *slog.Logger
@@ -46,7 +49,12 @@ type server struct {
 	clients  func() []Client
 	readers  func() []Reader
 	metrics  http.Handler
+	export   Export
 	log      *slog.Logger
+
+	assets  *assets
+	locales *locale.Locales
+	pages   map[string]templates // by language
 }
 
 // New returns the site.
@@ -62,9 +70,38 @@ func New(opts Options) http.Handler {
 		clients:  opts.Clients,
 		readers:  opts.Readers,
 		metrics:  opts.Metrics,
+		export:   opts.Export,
 		log:      opts.Logger,
 	}
+	s.loadPages()
 	return s.protect(s.authenticate(s.routes()))
+}
+
+// loadPages reads what pages are made of. All of it is in the binary, so that an error is a mistake of ours.
+func (s *server) loadPages() {
+	sub := func(files fs.FS, dir string) fs.FS {
+		below, err := fs.Sub(files, dir)
+		if err != nil {
+			panic(err)
+		}
+		return below
+	}
+	var err error
+	if s.assets, err = loadAssets(sub(web.Static, "static")); err != nil {
+		panic(err)
+	}
+	if missing := s.assets.missing(); len(missing) > 0 {
+		s.log.Warn("this binary was built without `make`, and its pages are plain", "missing", missing)
+	}
+	if s.locales, err = locale.Load(web.Locales, "locales"); err != nil {
+		panic(err)
+	}
+	s.pages = make(map[string]templates)
+	for _, l := range s.locales.All() {
+		if s.pages[l.Tag.String()], err = s.loadTemplates(sub(web.Templates, "templates"), l); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // routes is every route of the site.
@@ -91,6 +128,9 @@ func (s *server) routes() *mux.Router {
 	s.registerArchives(api)
 	s.registerClients(api)
 	s.registerWatch(api)
+
+	r.HandleFunc("/static/{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
+	s.registerPages(r)
 	return site
 }
 
