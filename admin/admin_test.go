@@ -96,9 +96,10 @@ const testMetrics = "shoal_tests 1\n"
 func (s *site) at(base string) http.Handler {
 	return New(Options{
 		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
-		Clients: func() []Client { return s.clients },
-		Readers: func() []Reader { return s.readers },
-		Inside:  s.inside,
+		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
+		Clients:      func() []Client { return s.clients },
+		Readers:      func() []Reader { return s.readers },
+		Inside:       s.inside,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(testMetrics))
@@ -293,11 +294,14 @@ func location(t testing.TB, target string, a answer) string {
 
 // securityHeaders are in every answer.
 var securityHeaders = map[string]string{
-	"X-Content-Type-Options":  "nosniff",
-	"X-Frame-Options":         "DENY",
-	"Referrer-Policy":         "no-referrer",
-	"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-	"Cache-Control":           "no-store",
+	"X-Content-Type-Options": "nosniff",
+	"X-Frame-Options":        "DENY",
+	"Referrer-Policy":        "same-origin",
+	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; media-src 'self'; manifest-src 'self'",
+	"Cross-Origin-Opener-Policy":   "same-origin",
+	"Cross-Origin-Resource-Policy": "same-origin",
+	"Cache-Control":                "no-store",
 }
 
 func checkHeaders(t testing.TB, a answer) {

@@ -10,12 +10,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/guard"
 	"shoal/admin/locale"
 	"shoal/torrents"
 	"shoal/web"
@@ -28,6 +30,9 @@ type Options struct {
 	Token    string            // the bearer token; not empty
 	BasePath string            // where the site is, "/" or "/shoal"
 	Version  string            // of the program
+
+	AllowedHosts   []string       // that the site has beside local ones, see guard.Hosts
+	TrustedProxies []netip.Prefix // of reverse proxies that tell who asks, see guard.Proxies
 
 	Inside  Archives        // those in torrents
 	Clients func() []Client // who has made NFS calls
@@ -74,7 +79,9 @@ func New(opts Options) http.Handler {
 		log:      opts.Logger,
 	}
 	s.loadPages()
-	return s.protect(s.authenticate(s.routes()))
+	// Around the router, as mux calls nothing of its own for what no route takes.
+	site := guard.Origins(s.authenticate(s.routes()))
+	return guard.Headers(s.recovered(guard.Proxies(opts.TrustedProxies, guard.Hosts(opts.AllowedHosts, site))))
 }
 
 // loadPages reads what pages are made of. All of it is in the binary, so that an error is a mistake of ours.
@@ -191,15 +198,9 @@ func (s *server) authorized(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], s.token[:]) == 1
 }
 
-// protect sets the headers that every response has, and answers for a handler that panics.
-func (s *server) protect(next http.Handler) http.Handler {
+// recovered answers for a handler that panics.
+func (s *server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cache-Control", "no-store")
 		defer func() {
 			if err := recover(); err != nil {
 				s.log.Error("a request made its handler panic", "method", r.Method, "path", r.URL.Path,

@@ -92,6 +92,7 @@ var samples = map[string]struct {
 	"HTTP_ADDR":           {"[::1]:80", "[::1]:80"},
 	"HTTP_BASE_PATH":      {"/shoal", "/shoal"},
 	"ALLOWED_HOSTS":       {"nas,nas.example.org", []string{"nas", "nas.example.org"}},
+	"TRUSTED_PROXIES":     {"172.18.0.0/16,::1/128", []netip.Prefix{netip.MustParsePrefix("172.18.0.0/16"), netip.MustParsePrefix("::1/128")}},
 	"ADMIN_USER":          {"root", "root"},
 	"ADMIN_PASSWORD":      {"a b=c", "a b=c"},
 	"API_TOKEN":           {"a=b==", "a=b=="},
@@ -244,6 +245,7 @@ var badValues = map[string][]string{
 	"READ_GIVE_UP":   {"300", "never", "-1s"},
 	"BT_IDLE":        {"10", "0", "-5m"},
 	"HTTP_BASE_PATH": {"shoal", "//", "/../x", "/a b", "/{a", "/a?b", "/a//b", "http://nas/shoal"},
+	"ALLOWED_HOSTS":  {"http://nas.example.org", "nas.example.org:4444", "*", "nas.*", "a b", "*.", "[::1]", ".example.org", "nas/shoal"},
 	"ROUTES":         {"a/b", "..", ".", `a\b`, strings.Repeat("n", 256)},
 	"WATCH_DIR":      {"/dev/null", "/", ".", "./data", "data/../data/"},
 	"ARCHIVES":       {"on", "Folder", "true"},
@@ -264,6 +266,7 @@ var badValues = map[string][]string{
 	"ARCHIVE_MEMORY":      {"0", "15MiB", "x"},
 	"BT_EXTRA_TRACKERS":   {"x", "ws://t.example/", "udp://t.example", "udp://t.example:80,http://user@t.example/"},
 	"BT_BLOCKLIST":        {"ftp://t.example/list", "http://", "http:///list"},
+	"TRUSTED_PROXIES":     {"172.18.0.2", "172.18.0.0/16,proxy", "true"},
 	"FETCH_ALLOW_PRIVATE": {"maybe"},
 	"LOG_FORMAT":          {"xml", "JSON"},
 }

@@ -88,7 +88,7 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 // get asks the admin site.
 func get(t *testing.T, site http.Handler, path, token string, wantStatus int) []byte {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/shoal"+path, nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://nas/shoal"+path, nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	rec := httptest.NewRecorder()
 	site.ServeHTTP(rec, r)
