@@ -5,6 +5,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/logs"
 	"shoal/torrents"
 	"shoal/web"
 )
@@ -33,6 +35,7 @@ type Options struct {
 	Metrics http.Handler    // for Prometheus
 
 	Logger *slog.Logger
+	Logs   *logs.Recent // the recent log; nil is an empty one
 }
 
 type server struct {
@@ -47,6 +50,7 @@ type server struct {
 	readers  func() []Reader
 	metrics  http.Handler
 	log      *slog.Logger
+	logs     *logs.Recent
 }
 
 // New returns the site.
@@ -63,6 +67,7 @@ func New(opts Options) http.Handler {
 		readers:  opts.Readers,
 		metrics:  opts.Metrics,
 		log:      opts.Logger,
+		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
 	}
 	return s.protect(s.authenticate(s.routes()))
 }
@@ -91,6 +96,7 @@ func (s *server) routes() *mux.Router {
 	s.registerArchives(api)
 	s.registerClients(api)
 	s.registerWatch(api)
+	s.registerLogs(api)
 	return site
 }
 
