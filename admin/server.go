@@ -89,6 +89,7 @@ func (s *server) routes() *mux.Router {
 	api := r.PathPrefix("/api/v1").Subrouter()
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
+	s.registerPreview(api)
 	s.registerTorrents(api)
 	s.registerLimits(api)
 	s.registerSwarm(api)
