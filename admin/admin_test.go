@@ -23,6 +23,7 @@ import (
 	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
+	"shoal/admin/logs"
 	"shoal/torrents"
 )
 
@@ -44,6 +45,7 @@ type site struct {
 	clients []Client
 	readers []Reader
 	inside  *shelf
+	recent  *logs.Recent
 }
 
 // openSite opens a library and its site. prepare may put files into the data folder before.
@@ -55,6 +57,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		log:     &testLog{},
 		dataDir: filepath.Join(dir, "data"),
 		inside:  &shelf{},
+		recent:  logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes),
 	}
 	for _, f := range prepare {
 		f(s.dataDir)
@@ -95,7 +98,7 @@ const testMetrics = "shoal_tests 1\n"
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
 	return New(Options{
-		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
+		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
 		Clients:      func() []Client { return s.clients },
 		Readers:      func() []Reader { return s.readers },

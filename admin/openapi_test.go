@@ -212,6 +212,8 @@ func TestOpenAPISchemas(t *testing.T) {
 	for schema, sent := range map[string]any{
 		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{},
 		"Limits": limitsJSON{}, "Limit": limitJSON{},
+		"Preview": previewJSON{}, "PreviewFile": previewFileJSON{}, "PreviewKnown": previewKnownJSON{},
+		"LogRecord": recordJSON{}, "LogAttr": attrJSON{},
 		"Archive": Archive{}, "Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
 	} {

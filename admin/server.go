@@ -5,6 +5,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 
 	"shoal/admin/guard"
 	"shoal/admin/locale"
+	"shoal/admin/logs"
 	"shoal/torrents"
 	"shoal/web"
 )
@@ -41,6 +43,7 @@ type Options struct {
 	Metrics http.Handler    // for Prometheus
 
 	Logger *slog.Logger
+	Logs   *logs.Recent // the recent log; nil is an empty one
 }
 
 type server struct {
@@ -56,6 +59,7 @@ type server struct {
 	metrics  http.Handler
 	export   Export
 	log      *slog.Logger
+	logs     *logs.Recent
 
 	assets  *assets
 	locales *locale.Locales
@@ -77,6 +81,7 @@ func New(opts Options) http.Handler {
 		metrics:  opts.Metrics,
 		export:   opts.Export,
 		log:      opts.Logger,
+		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
 	}
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
@@ -128,6 +133,7 @@ func (s *server) routes() *mux.Router {
 	api := r.PathPrefix("/api/v1").Subrouter()
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
+	s.registerPreview(api)
 	s.registerTorrents(api)
 	s.registerLimits(api)
 	s.registerSwarm(api)
@@ -135,6 +141,7 @@ func (s *server) routes() *mux.Router {
 	s.registerArchives(api)
 	s.registerClients(api)
 	s.registerWatch(api)
+	s.registerLogs(api)
 
 	r.HandleFunc("/static/{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)

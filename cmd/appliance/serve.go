@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/admin"
+	"shoal/admin/logs"
 	"shoal/nfsfs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -33,16 +34,19 @@ const (
 	maxHTTPHeader  = 64 << 10
 )
 
-func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+// newLogger returns a logger, and what it keeps of the recent log, both without secrets.
+func newLogger(cfg *Config, w io.Writer) (*slog.Logger, *logs.Recent) {
 	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	var handler slog.Handler = slog.NewTextHandler(w, opts)
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		handler = slog.NewJSONHandler(w, opts)
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	recent := logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes)
+	return slog.New(logs.NewHandler(handler, recent)), recent
 }
 
 // serve runs the appliance until ctx ends, and returns nil then, or until something fails.
-func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
+func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Recent) error {
 	log.Info("starting", "version", version())
 	for _, w := range cfg.warnings {
 		log.Warn("configuration", "detail", w)
@@ -61,7 +65,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	}
 	err = inside.open(cfg, library, processors)
 	if err == nil {
-		err = serveLibrary(ctx, cfg, names, library, inside, log)
+		err = serveLibrary(ctx, cfg, names, library, inside, log, recent)
 	}
 	log.Info("stopping")
 	return errors.Join(err, inside.close(), library.Close())
@@ -131,6 +135,7 @@ func below(dir, path string) bool {
 // start.
 func serveLibrary(
 	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
+	recent *logs.Recent,
 ) error {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
@@ -151,7 +156,7 @@ func serveLibrary(
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Inside: inside,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
@@ -196,6 +201,6 @@ func token(cfg *Config, log *slog.Logger) string {
 		return cfg.APIToken
 	}
 	t := rand.Text()
-	log.Warn("no "+prefix+"API_TOKEN is set; this one is good until Shoal stops", "token", t)
+	log.Warn("no "+prefix+"API_TOKEN is set; this one is good until Shoal stops", "token", logs.Once(t))
 	return t
 }
