@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"shoal/torrents"
+	"shoal/tree"
 	"shoal/web"
 )
 
@@ -27,9 +28,10 @@ type Options struct {
 	BasePath string            // where the site is, "/" or "/shoal"
 	Version  string            // of the program
 
+	Tree    *tree.Tree      // what /fs/ shows
 	Inside  Archives        // those in torrents
 	Clients func() []Client // who has made NFS calls
-	Readers func() []Reader // who reads what now
+	Readers func() []Reader // who reads what now over NFS
 	Metrics http.Handler    // for Prometheus
 
 	Logger *slog.Logger
@@ -47,6 +49,10 @@ type server struct {
 	readers  func() []Reader
 	metrics  http.Handler
 	log      *slog.Logger
+
+	tree      *tree.Tree
+	transfers chan struct{} // has one for each request for the tree that is being answered
+	fsReaders fsReaders
 }
 
 // New returns the site.
@@ -60,10 +66,13 @@ func New(opts Options) http.Handler {
 		started:  time.Now(),
 		inside:   opts.Inside,
 		clients:  opts.Clients,
-		readers:  opts.Readers,
 		metrics:  opts.Metrics,
 		log:      opts.Logger,
+
+		tree:      opts.Tree,
+		transfers: make(chan struct{}, maxTransfers),
 	}
+	s.readers = s.allReaders(opts.Readers)
 	return s.protect(s.authenticate(s.routes()))
 }
 
@@ -80,6 +89,7 @@ func (s *server) routes() *mux.Router {
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/metrics", s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
+	s.registerFS(r)
 
 	api := r.PathPrefix("/api/v1").Subrouter()
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)

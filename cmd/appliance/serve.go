@@ -150,7 +150,7 @@ func serveLibrary(
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
-			Version: thisBuild().version, Inside: inside,
+			Version: thisBuild().version, Tree: names, Inside: inside,
 			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
