@@ -25,6 +25,7 @@ import (
 
 	"shoal/admin/logs"
 	"shoal/torrents"
+	"shoal/tree"
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,7 @@ type site struct {
 	readers []Reader
 	inside  *shelf
 	recent  *logs.Recent
+	tree    *tree.Tree
 }
 
 // openSite opens a library and its site. prepare may put files into the data folder before.
@@ -58,6 +60,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		dataDir: filepath.Join(dir, "data"),
 		inside:  &shelf{},
 		recent:  logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes),
+		tree:    tree.New(time.Now()),
 	}
 	for _, f := range prepare {
 		f(s.dataDir)
@@ -102,6 +105,7 @@ func (s *site) at(base string) http.Handler {
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
 		Clients:      func() []Client { return s.clients },
 		Readers:      func() []Reader { return s.readers },
+		Tree:         s.tree,
 		Inside:       s.inside,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
@@ -344,11 +348,17 @@ func matched(t testing.TB, r *http.Request) string {
 	if !(&server{}).routes().Match(r, &match) || match.MatchErr != nil || match.Route == nil {
 		return ""
 	}
-	template, err := match.Route.GetPathTemplate()
+	template, err := pathTemplate(match.Route)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return template
+}
+
+// pathTemplate is that of a route without the patterns of its variables, as in openapi.yaml.
+func pathTemplate(route *mux.Route) (string, error) {
+	template, err := route.GetPathTemplate()
+	return strings.ReplaceAll(template, "{path:(?s:.*)}", "{path}"), err
 }
 
 // call is a route of the router with one of its methods.
@@ -362,7 +372,7 @@ func calls(t testing.TB) []call {
 		if route.GetHandler() == nil {
 			return nil // a prefix
 		}
-		template, err := route.GetPathTemplate()
+		template, err := pathTemplate(route)
 		if err != nil {
 			return err
 		}
@@ -387,7 +397,7 @@ func calls(t testing.TB) []call {
 // path is a path that the template matches, of a route and a torrent.
 func (c call) path(t testing.TB, route, infohash string) string {
 	t.Helper()
-	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0").Replace(c.template)
+	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0", "{path}", "").Replace(c.template)
 	if strings.Contains(path, "{") {
 		t.Fatalf("no test knows a value for a variable of %s; name it here", c.template)
 	}

@@ -210,7 +210,7 @@ func TestOpenAPIOperations(t *testing.T) {
 func TestOpenAPISchemas(t *testing.T) {
 	full := problem{Title: "t", Status: 1, Detail: "d", Infohash: "i", Route: "r", Name: "n"}
 	for schema, sent := range map[string]any{
-		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{},
+		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{}, "Entry": entryJSON{},
 		"Limits": limitsJSON{}, "Limit": limitJSON{},
 		"Preview": previewJSON{}, "PreviewFile": previewFileJSON{}, "PreviewKnown": previewKnownJSON{},
 		"LogRecord": recordJSON{}, "LogAttr": attrJSON{},

@@ -22,6 +22,7 @@ import (
 	"shoal/admin/locale"
 	"shoal/admin/logs"
 	"shoal/torrents"
+	"shoal/tree"
 	"shoal/web"
 )
 
@@ -36,9 +37,10 @@ type Options struct {
 	AllowedHosts   []string       // that the site has beside local ones, see guard.Hosts
 	TrustedProxies []netip.Prefix // of reverse proxies that tell who asks, see guard.Proxies
 
+	Tree    *tree.Tree      // what /fs/ shows
 	Inside  Archives        // those in torrents
 	Clients func() []Client // who has made NFS calls
-	Readers func() []Reader // who reads what now
+	Readers func() []Reader // who reads what now over NFS
 	Export  Export          // how clients reach the NFS server
 	Metrics http.Handler    // for Prometheus
 
@@ -64,6 +66,10 @@ type server struct {
 	assets  *assets
 	locales *locale.Locales
 	pages   map[string]templates // by language
+
+	tree      *tree.Tree
+	transfers chan struct{} // has one for each request for the tree that is being answered
+	fsReaders fsReaders
 }
 
 // New returns the site.
@@ -77,12 +83,15 @@ func New(opts Options) http.Handler {
 		started:  time.Now(),
 		inside:   opts.Inside,
 		clients:  opts.Clients,
-		readers:  opts.Readers,
 		metrics:  opts.Metrics,
 		export:   opts.Export,
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
+
+		tree:      opts.Tree,
+		transfers: make(chan struct{}, maxTransfers),
 	}
+	s.readers = s.allReaders(opts.Readers)
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
 	site := guard.Origins(s.authenticate(s.routes()))
@@ -129,6 +138,7 @@ func (s *server) routes() *mux.Router {
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/metrics", s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
+	s.registerFS(r)
 
 	api := r.PathPrefix("/api/v1").Subrouter()
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)

@@ -43,7 +43,7 @@ func readers(export *nfsfs.Server) func() []admin.Reader {
 		for _, r := range export.Readers() {
 			ih, _ := r.Node.Infohash() // nothing but torrents has files
 			list = append(list, admin.Reader{
-				Client: r.Client, Path: "/" + strings.Join(r.Node.Path(), "/"), Infohash: torrents.Infohash(ih),
+				Protocol: admin.ProtocolNFS, Client: r.Client, Path: "/" + strings.Join(r.Node.Path(), "/"), Infohash: torrents.Infohash(ih),
 				Size: r.Node.Attr().Size, Offset: r.Offset, BytesRead: r.BytesRead, Since: r.First, LastRead: r.Last,
 			})
 		}

@@ -81,7 +81,7 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 	}
 	return export, admin.New(admin.Options{
 		Token: "token", BasePath: "/shoal", Logger: log,
-		Clients: clients(export), Readers: readers(export), Metrics: metrics(export, stats, inside, log),
+		Tree: names, Clients: clients(export), Readers: readers(export), Metrics: metrics(export, stats, inside, log),
 	})
 }
 
@@ -133,7 +133,7 @@ func TestExportIsSeen(t *testing.T) {
 		t.Errorf("the client is %+v", c)
 	}
 	if want := (admin.Reader{
-		Client: here, Path: "/films/a torrent/a file", Infohash: [20]byte{0xab}, Size: 10, Offset: 7, BytesRead: 4,
+		Protocol: admin.ProtocolNFS, Client: here, Path: "/films/a torrent/a file", Infohash: [20]byte{0xab}, Size: 10, Offset: 7, BytesRead: 4,
 	}); *r != want {
 		t.Errorf("the reader is %+v, want %+v", *r, want)
 	}
