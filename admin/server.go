@@ -5,6 +5,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
@@ -31,6 +32,8 @@ type Options struct {
 	Clients func() []Client // who has made NFS calls
 	Readers func() []Reader // who reads what now
 	Metrics http.Handler    // for Prometheus
+	// Requests counts the requests, for those metrics; nil if nobody wants to know.
+	Requests *RequestMetrics
 
 	Logger *slog.Logger
 }
@@ -46,6 +49,7 @@ type server struct {
 	clients  func() []Client
 	readers  func() []Reader
 	metrics  http.Handler
+	requests *RequestMetrics
 	log      *slog.Logger
 }
 
@@ -62,15 +66,17 @@ func New(opts Options) http.Handler {
 		clients:  opts.Clients,
 		readers:  opts.Readers,
 		metrics:  opts.Metrics,
+		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
 		log:      opts.Logger,
 	}
-	return s.protect(s.authenticate(s.routes()))
+	return s.requests.count(s.protect(s.authenticate(s.routes())))
 }
 
 // routes is every route of the site.
 func (s *server) routes() *mux.Router {
 	// A redirect from //healthz to /healthz would make a GET of a POST.
 	site := mux.NewRouter().SkipClean(true)
+	site.Use(s.requests.name(s.base))
 	site.NotFoundHandler = s.noRoute(site)
 	site.MethodNotAllowedHandler = site.NotFoundHandler
 	r := site
