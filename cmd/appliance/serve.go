@@ -147,11 +147,15 @@ func serveLibrary(
 	if err != nil {
 		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
 	}
+	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: library.Stats, inside: inside.stats}
+	if cfg.MetricsPerTorrent {
+		of.torrents = library.Torrents
+	}
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, Inside: inside,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests, Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
