@@ -43,6 +43,8 @@ type Options struct {
 	Readers func() []Reader // who reads what now over NFS
 	Export  Export          // how clients reach the NFS server
 	Metrics http.Handler    // for Prometheus
+	// Requests counts the requests, for those metrics; nil if nobody wants to know.
+	Requests *RequestMetrics
 
 	Logger *slog.Logger
 	Logs   *logs.Recent // the recent log; nil is an empty one
@@ -60,6 +62,7 @@ type server struct {
 	readers  func() []Reader
 	metrics  http.Handler
 	export   Export
+	requests *RequestMetrics
 	log      *slog.Logger
 	logs     *logs.Recent
 
@@ -85,6 +88,7 @@ func New(opts Options) http.Handler {
 		clients:  opts.Clients,
 		metrics:  opts.Metrics,
 		export:   opts.Export,
+		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
 
@@ -95,7 +99,7 @@ func New(opts Options) http.Handler {
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
 	site := guard.Origins(s.authenticate(s.routes()))
-	return guard.Headers(s.recovered(guard.Proxies(opts.TrustedProxies, guard.Hosts(opts.AllowedHosts, site))))
+	return s.requests.count(guard.Headers(s.recovered(guard.Proxies(opts.TrustedProxies, guard.Hosts(opts.AllowedHosts, site)))))
 }
 
 // loadPages reads what pages are made of. All of it is in the binary, so that an error is a mistake of ours.
@@ -129,6 +133,7 @@ func (s *server) loadPages() {
 func (s *server) routes() *mux.Router {
 	// A redirect from //healthz to /healthz would make a GET of a POST.
 	site := mux.NewRouter().SkipClean(true)
+	site.Use(s.requests.name(s.base))
 	site.NotFoundHandler = s.noRoute(site)
 	site.MethodNotAllowedHandler = site.NotFoundHandler
 	r := site

@@ -83,7 +83,7 @@ func (s *Server) services() []rpc.Service {
 	return []rpc.Service{
 		{Program: nfs3.Program, Versions: []uint32{nfs3.Version}, Handler: nfs3.New(nfs3.Options{
 			Tree: s.opts.Tree, ReadWait: s.opts.ReadWait, Space: s.opts.Space, Changes: s.relay.Call, Read: s.ledger.read,
-			Logger: s.opts.Logger,
+			Wait: s.ledger.waits.begin, Logger: s.opts.Logger,
 		})},
 		{Program: mount.Program, Versions: mount.Versions, Handler: s.mounts, Screens: true},
 		{Program: nlm.Program, Versions: nlm.Versions, Handler: s.locks},

@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
@@ -26,5 +27,11 @@ func TestStats(t *testing.T) {
 	if got := l.Stats(); got.Torrents[StateIdle] != 1 || got.Torrents[StateActive] != 1 || got.Cached != 32<<10 ||
 		got.OpenFiles != 2 || got.Received < 32<<10 || got.DownRate == 0 || got.Members < 1 {
 		t.Errorf("after reading the stats are %+v", got)
+	}
+	if _, err := l.Evict(s.infohash, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Stats().Evicted; !maps.Equal(got, map[string]int64{"room": 0, "request": 2, "removed": 0}) {
+		t.Errorf("after 2 pieces were evicted on request, the evictions are %v", got)
 	}
 }

@@ -88,6 +88,8 @@ type Config struct {
 
 	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false"`
 
+	MetricsPerTorrent bool `env:"METRICS_PER_TORRENT" envDefault:"false"`
+
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
 

@@ -123,6 +123,7 @@ var samples = map[string]struct {
 	"BT_EXTRA_TRACKERS":   {"udp://192.0.2.1:80", []string{"udp://192.0.2.1:80"}},
 	"BT_ENCRYPTION":       {"require", torrents.EncryptionRequire},
 	"FETCH_ALLOW_PRIVATE": {"true", true},
+	"METRICS_PER_TORRENT": {"true", true},
 	"LOG_LEVEL":           {"debug", slog.LevelDebug},
 	"LOG_FORMAT":          {"json", "json"},
 	"PUID":                {"1000", "1000"},

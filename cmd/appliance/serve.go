@@ -152,11 +152,15 @@ func serveLibrary(
 	if err != nil {
 		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
 	}
+	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: library.Stats, inside: inside.stats}
+	if cfg.MetricsPerTorrent {
+		of.torrents = library.Torrents
+	}
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log, Logs: recent,
+			Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
