@@ -11,17 +11,19 @@ import (
 )
 
 // full is a file with as much as there may be.
-func full() []byte {
+func full() []byte { return file(maxSessions, maxTokens) }
+
+func file(sessions, tokens int) []byte {
 	s := &state{
 		user: "admin", own: newHash(password, cheap), generated: true, set: newHash("another", cheap),
 		sessions: make(map[string]*session), tokens: make(map[string]*token),
 	}
-	for i := range maxSessions {
+	for i := range sessions {
 		x := &session{created: 1 << 40}
 		x.used.Store(1 << 40)
 		s.sessions[sessionID(fmt.Sprintf("%043d", i))] = x
 	}
-	for i := range maxTokens {
+	for i := range tokens {
 		t := &token{
 			id: fmt.Sprintf("aaaaaa%c%c", 'a'+i/26, 'a'+i%26), name: strings.Repeat("\U0001f41f", maxNameRunes),
 			role: RoleMetrics, created: 1 << 40,
@@ -111,7 +113,7 @@ func TestDamagedFile(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(full())
+	f.Add(file(2, 2)) // a large one takes the fuzzer seconds to make smaller
 	f.Add([]byte(`{"format": 1, "user": "admin"}`))
 	f.Add([]byte(`{"format": 1, "password": "$argon2id$v=19$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODw"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
