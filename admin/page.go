@@ -69,6 +69,7 @@ const (
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
+	s.registerTorrentPage(r)
 }
 
 // handlePage puts a page at a path.

@@ -73,6 +73,9 @@ type server struct {
 	tree      *tree.Tree
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
+
+	swarmFacts swarmFacts
+	filePlaces filePlaces
 }
 
 // New returns the site.
