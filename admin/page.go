@@ -69,6 +69,7 @@ const (
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
+	s.registerLogin(r)
 }
 
 // handlePage puts a page at a path.
@@ -116,7 +117,7 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 	if v, ok := view.(titled); ok {
 		f.Title = v.title()
 	}
-	f.Generated = f.User != "" && s.passwordGenerated()
+	f.Generated = f.User != "" && s.access.Generated()
 	return f
 }
 
