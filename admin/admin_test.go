@@ -415,6 +415,11 @@ func pathTemplate(route *mux.Route) (string, error) {
 // call is a route of the router with one of its methods.
 type call struct{ method, template string }
 
+// isPage says whether it is for people: openapi.yaml has the others.
+func (c call) isPage() bool {
+	return !strings.HasPrefix(c.template, "/api/") && !strings.HasPrefix(c.template, "/fs/") && c.template != healthPath && c.template != metricsPath
+}
+
 // calls lists what the router serves, so that a new route is tested without anybody thinking of it.
 func calls(t testing.TB) []call {
 	t.Helper()

@@ -40,6 +40,7 @@ func TestRequestMetrics(t *testing.T) {
 	s := openSite(t)
 	m := NewRequestMetrics()
 	handler := New(Options{
+		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
 		Library: s.library, Access: s.access, BasePath: "/shoal", Requests: m, Logger: slog.New(slog.DiscardHandler),
 		Readers: func() []Reader { return nil },
 	})
