@@ -26,8 +26,8 @@ import (
 	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
-	"shoal/admin/logs"
 	"shoal/admin/access"
+	"shoal/admin/logs"
 	"shoal/torrents"
 	"shoal/tree"
 )

@@ -41,7 +41,7 @@ func TestRequestMetrics(t *testing.T) {
 	m := NewRequestMetrics()
 	handler := New(Options{
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
-		Library: s.library, Access: s.access, BasePath: "/shoal", Requests: m, Logger: slog.New(slog.DiscardHandler),
+		Library:      s.library, Access: s.access, BasePath: "/shoal", Requests: m, Logger: slog.New(slog.DiscardHandler),
 		Readers: func() []Reader { return nil },
 	})
 	for _, r := range []struct{ method, path, token string }{

@@ -165,7 +165,7 @@ func serveLibrary(
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
-			Export: admin.Export{Port: export.Addr().Port, Portmapped: export.Portmapped(), Allow: cfg.NFSAllow},
+			Export:  admin.Export{Port: export.Addr().Port, Portmapped: export.Portmapped(), Allow: cfg.NFSAllow},
 			Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
@@ -206,7 +206,7 @@ func openAccess(cfg *Config, log *slog.Logger) (*access.Access, error) {
 	}
 	if password := who.FirstPassword(); password != "" {
 		log.Warn("this is the first start: log in with this password, and change it in the settings",
-			"user", who.User(), "first_login", logs.Once(password))
+			"user", who.User(), "password", logs.Once(password))
 	}
 	return who, nil
 }
