@@ -157,6 +157,7 @@ func TestFirstPassword(t *testing.T) {
 	if got := a.Status(t, "/api/v1/routes", appliance.Token); got != http.StatusUnauthorized {
 		t.Errorf("a token that nobody has set: status %d, want %d", got, http.StatusUnauthorized)
 	}
+	a.Stop(t)
 	before := len(a.Log())
 	a.Restart(t)
 	if again := a.Log()[before:]; strings.Contains(again, "password=") {
