@@ -1,4 +1,4 @@
-// Package admin is the administration over HTTP: the JSON API, and later the pages.
+// Package admin is the administration over HTTP: the JSON API, and later the pages. Below /fs/ it shows the tree that NFS clients see.
 //
 // Everything but /healthz needs "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
 // are problem+json (RFC 9457) with a sentence for people.
