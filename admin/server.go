@@ -1,4 +1,4 @@
-// Package admin is the administration over HTTP: the pages and the JSON API.
+// Package admin is the administration over HTTP: the pages and the JSON API. Below /fs/ it shows the tree that NFS clients see.
 //
 // Everything but /healthz, /login and static files needs a login, or "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
 // are problem+json (RFC 9457) with a sentence for people, or a page for who asks for one.
