@@ -23,6 +23,7 @@ import (
 	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
+	"shoal/admin/history"
 	"shoal/torrents"
 )
 
@@ -44,6 +45,7 @@ type site struct {
 	clients []Client
 	readers []Reader
 	inside  *shelf
+	history *history.History
 }
 
 // openSite opens a library and its site. prepare may put files into the data folder before.
@@ -55,6 +57,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		log:     &testLog{},
 		dataDir: filepath.Join(dir, "data"),
 		inside:  &shelf{},
+		history: history.New(func() history.Sample { return history.Sample{} }),
 	}
 	for _, f := range prepare {
 		f(s.dataDir)
@@ -99,6 +102,7 @@ func (s *site) at(base string) http.Handler {
 		Clients: func() []Client { return s.clients },
 		Readers: func() []Reader { return s.readers },
 		Inside:  s.inside,
+		History: s.history,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(testMetrics))

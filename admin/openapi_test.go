@@ -214,6 +214,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Limits": limitsJSON{}, "Limit": limitJSON{},
 		"Archive": Archive{}, "Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
+		"History": historyJSON{},
 	} {
 		b, err := json.Marshal(sent)
 		if err != nil {

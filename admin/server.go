@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/history"
 	"shoal/torrents"
 	"shoal/web"
 )
@@ -30,7 +31,8 @@ type Options struct {
 	Inside  Archives        // those in torrents
 	Clients func() []Client // who has made NFS calls
 	Readers func() []Reader // who reads what now
-	Metrics http.Handler    // for Prometheus
+	History *history.History
+	Metrics http.Handler // for Prometheus
 
 	Logger *slog.Logger
 }
@@ -45,6 +47,7 @@ type server struct {
 	inside   Archives
 	clients  func() []Client
 	readers  func() []Reader
+	history  *history.History
 	metrics  http.Handler
 	log      *slog.Logger
 }
@@ -61,6 +64,7 @@ func New(opts Options) http.Handler {
 		inside:   opts.Inside,
 		clients:  opts.Clients,
 		readers:  opts.Readers,
+		history:  opts.History,
 		metrics:  opts.Metrics,
 		log:      opts.Logger,
 	}

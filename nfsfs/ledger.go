@@ -45,6 +45,7 @@ type Reader struct {
 // ledger keeps account of calls, of the clients that make them, and of what they read.
 type ledger struct {
 	metrics *metrics
+	sent    atomic.Uint64 // bytes of files, to all clients
 
 	// recent has the accounts that were looked up last for connections from a port: most calls are for
 	// those, and wait for nobody. It has none that the maps do not have, as both change with mu only.
@@ -117,6 +118,7 @@ func (l *ledger) observe(call *rpc.Call, status rpc.Status) {
 // read is told of each READ that returned data.
 func (l *ledger) read(call *rpc.Call, node tree.Node, offset int64, n int) {
 	l.metrics.readBytes.Add(float64(n))
+	l.sent.Add(uint64(n))
 	l.client(call).read.Add(uint64(n))
 	r := l.reader(call, node)
 	r.read.Add(uint64(n))

@@ -103,6 +103,9 @@ func (s *Server) isFile(handle []byte) error {
 // Addr is the address that the server listens on.
 func (s *Server) Addr() *net.TCPAddr { return s.rpc.Addr() }
 
+// BytesRead is how many bytes of files clients were sent over NFS since the start.
+func (s *Server) BytesRead() uint64 { return s.ledger.sent.Load() }
+
 // Serve answers calls until Close, and returns nil then.
 func (s *Server) Serve() error {
 	var group errgroup.Group

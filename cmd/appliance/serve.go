@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/admin"
+	"shoal/admin/history"
 	"shoal/nfsfs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -147,11 +148,13 @@ func serveLibrary(
 	if err != nil {
 		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
 	}
+	past := history.New(figures(export, library))
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, Inside: inside,
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
+			Clients: clients(export), Readers: readers(export), History: past,
+			Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
@@ -167,6 +170,10 @@ func serveLibrary(
 		return nil
 	})
 	group.Go(export.Serve)
+	group.Go(func() error {
+		past.Run(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
