@@ -24,8 +24,21 @@ help: ## list these targets
 run: build ## build and start the appliance on its defaults, with its data in ./data
 	exec bin/appliance
 
+# What the pages load that others wrote comes from npm, as web/package-lock.json says, and is git-ignored.
+LIB := web/static/lib
+.PHONY: assets
+assets: $(LIB)/htmx.js ## put the libraries of the pages in place
+$(LIB)/htmx.js: web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	mkdir -p $(LIB)
+	cp web/node_modules/@picocss/pico/css/pico.min.css $(LIB)/pico.css
+	cp web/node_modules/uplot/dist/uPlot.min.css $(LIB)/uplot.css
+	cp web/node_modules/uplot/dist/uPlot.iife.min.js $(LIB)/uplot.js
+	cp web/node_modules/htmx.org/dist/htmx.min.js $(LIB)/htmx.js
+	touch $(LIB)/htmx.js
+
 .PHONY: build
-build: ## build bin/appliance: static, without the paths of this machine
+build: assets ## build bin/appliance: static, without the paths of this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/appliance ./cmd/appliance
 
 .PHONY: demo
@@ -37,7 +50,7 @@ demo: ## show the whole thing at work, with peers of its own on this machine
 # Two runs: what is below test/ drives whole appliances and real clients against the clock, so nothing
 # else may run beside it. -count=1 because Go's test cache knows nothing of the clients they drive.
 .PHONY: test
-test: cc ## run every test, end-to-end ones too; lists what was skipped, which fails when CI=true
+test: cc assets ## run every test, end-to-end ones too; lists what was skipped, which fails when CI=true
 	@{ units=$$(go list $(PACKAGES) | grep -v '^shoal/test/'); \
 	   status=0; \
 	   go test -json -race -count=1 $$units || status=1; \
@@ -47,7 +60,7 @@ test: cc ## run every test, end-to-end ones too; lists what was skipped, which f
 	} | go run ./test/report $(if $(filter true,$(CI)),-noskip)
 
 .PHONY: short
-short: cc ## run the quick tests only, for while you write
+short: cc assets ## run the quick tests only, for while you write
 	go test -short -race $(PACKAGES)
 
 # -list names the targets of a package and then the package. What a target finds it leaves in
@@ -65,7 +78,7 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 	exit $$status
 
 .PHONY: bench
-bench: ## measure Shoal beside nfs-ganesha, anacrolix, libtorrent, btfs, archivemount and fuse-zip, now; wants root and a quiet machine
+bench: assets ## measure Shoal beside nfs-ganesha, anacrolix, libtorrent, btfs, archivemount and fuse-zip, now; wants root and a quiet machine
 	go run ./test/bench $(BENCHFLAGS)
 
 # Not a part of the tests: hours. It leaves more than half of the machine to others.
@@ -128,4 +141,4 @@ vuln:
 
 .PHONY: clean
 clean: ## remove what was built; never touches ./data
-	rm -rf bin
+	rm -rf bin $(LIB) web/node_modules

@@ -24,7 +24,9 @@ import (
 	"go.uber.org/goleak"
 
 	"shoal/admin/history"
+	"shoal/admin/logs"
 	"shoal/torrents"
+	"shoal/tree"
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +48,8 @@ type site struct {
 	readers []Reader
 	inside  *shelf
 	history *history.History
+	recent  *logs.Recent
+	tree    *tree.Tree
 }
 
 // openSite opens a library and its site. prepare may put files into the data folder before.
@@ -58,6 +62,8 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		dataDir: filepath.Join(dir, "data"),
 		inside:  &shelf{},
 		history: history.New(func() history.Sample { return history.Sample{} }),
+		recent:  logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes),
+		tree:    tree.New(time.Now()),
 	}
 	for _, f := range prepare {
 		f(s.dataDir)
@@ -98,11 +104,13 @@ const testMetrics = "shoal_tests 1\n"
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
 	return New(Options{
-		Library: s.library, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
-		Clients: func() []Client { return s.clients },
-		Readers: func() []Reader { return s.readers },
-		Inside:  s.inside,
-		History: s.history,
+		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
+		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
+		Clients:      func() []Client { return s.clients },
+		Readers:      func() []Reader { return s.readers },
+		Tree:         s.tree,
+		Inside:       s.inside,
+		History:      s.history,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(testMetrics))
@@ -297,11 +305,14 @@ func location(t testing.TB, target string, a answer) string {
 
 // securityHeaders are in every answer.
 var securityHeaders = map[string]string{
-	"X-Content-Type-Options":  "nosniff",
-	"X-Frame-Options":         "DENY",
-	"Referrer-Policy":         "no-referrer",
-	"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-	"Cache-Control":           "no-store",
+	"X-Content-Type-Options": "nosniff",
+	"X-Frame-Options":        "DENY",
+	"Referrer-Policy":        "same-origin",
+	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; media-src 'self'; manifest-src 'self'",
+	"Cross-Origin-Opener-Policy":   "same-origin",
+	"Cross-Origin-Resource-Policy": "same-origin",
+	"Cache-Control":                "no-store",
 }
 
 func checkHeaders(t testing.TB, a answer) {
@@ -341,11 +352,17 @@ func matched(t testing.TB, r *http.Request) string {
 	if !(&server{}).routes().Match(r, &match) || match.MatchErr != nil || match.Route == nil {
 		return ""
 	}
-	template, err := match.Route.GetPathTemplate()
+	template, err := pathTemplate(match.Route)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return template
+}
+
+// pathTemplate is that of a route without the patterns of its variables, as in openapi.yaml.
+func pathTemplate(route *mux.Route) (string, error) {
+	template, err := route.GetPathTemplate()
+	return strings.ReplaceAll(template, "{path:(?s:.*)}", "{path}"), err
 }
 
 // call is a route of the router with one of its methods.
@@ -359,7 +376,7 @@ func calls(t testing.TB) []call {
 		if route.GetHandler() == nil {
 			return nil // a prefix
 		}
-		template, err := route.GetPathTemplate()
+		template, err := pathTemplate(route)
 		if err != nil {
 			return err
 		}
@@ -384,7 +401,7 @@ func calls(t testing.TB) []call {
 // path is a path that the template matches, of a route and a torrent.
 func (c call) path(t testing.TB, route, infohash string) string {
 	t.Helper()
-	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0").Replace(c.template)
+	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0", "{path}", "").Replace(c.template)
 	if strings.Contains(path, "{") {
 		t.Fatalf("no test knows a value for a variable of %s; name it here", c.template)
 	}

@@ -28,8 +28,18 @@ type Mount struct {
 	Since time.Time `json:"since"`
 }
 
+// Protocol is how a client reads.
+type Protocol string
+
+// The protocols.
+const (
+	ProtocolNFS  Protocol = "nfs"
+	ProtocolHTTP Protocol = "http"
+)
+
 // Reader is a client that reads a file.
 type Reader struct {
+	Protocol  Protocol          `json:"protocol"`
 	Client    netip.Addr        `json:"client"`
 	Path      string            `json:"path"` // from the root down, as it is now
 	Infohash  torrents.Infohash `json:"infohash"`

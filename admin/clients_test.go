@@ -41,10 +41,10 @@ func TestClientsAndReaders(t *testing.T) {
 		{
 			path: "/api/v1/readers",
 			readers: []Reader{{
-				Client: netip.MustParseAddr("192.168.1.2"), Path: "/films/größe/a \"b\".mkv", Infohash: torrents.Infohash{0xab},
+				Protocol: ProtocolNFS, Client: netip.MustParseAddr("192.168.1.2"), Path: "/films/größe/a \"b\".mkv", Infohash: torrents.Infohash{0xab},
 				Size: 1000, Offset: 500, BytesRead: 250, Since: first, LastRead: last,
 			}},
-			want: `{"readers":[{"client":"192.168.1.2","path":"/films/größe/a \"b\".mkv","infohash":"ab` + strings.Repeat("0", 38) + `",` +
+			want: `{"readers":[{"protocol":"nfs","client":"192.168.1.2","path":"/films/größe/a \"b\".mkv","infohash":"ab` + strings.Repeat("0", 38) + `",` +
 				`"size":1000,"offset":500,"bytes_read":250,"since":"2026-01-02T03:04:05Z","last_read":"2026-01-02T03:04:06.5Z"}]}`,
 		},
 	} {

@@ -69,3 +69,6 @@ func (s *server) statsHistory(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, "application/json", j)
 }
+
+// readRate is how many bytes clients were sent in the last second.
+func (s *server) readRate() int64 { return int64(s.history.ReadRate()) }

@@ -210,8 +210,10 @@ func TestOpenAPIOperations(t *testing.T) {
 func TestOpenAPISchemas(t *testing.T) {
 	full := problem{Title: "t", Status: 1, Detail: "d", Infohash: "i", Route: "r", Name: "n"}
 	for schema, sent := range map[string]any{
-		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{},
+		"Route": routeJSON{}, "Torrent": torrentJSON{}, "Problem": full, "Client": Client{}, "Mount": Mount{}, "Reader": Reader{}, "Entry": entryJSON{},
 		"Limits": limitsJSON{}, "Limit": limitJSON{},
+		"Preview": previewJSON{}, "PreviewFile": previewFileJSON{}, "PreviewKnown": previewKnownJSON{},
+		"LogRecord": recordJSON{}, "LogAttr": attrJSON{},
 		"Archive": Archive{}, "Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
 		"History": historyJSON{},

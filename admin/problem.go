@@ -30,8 +30,13 @@ func (s *server) problem(w http.ResponseWriter, p problem) {
 	writeJSON(w, p.Status, "application/problem+json", p)
 }
 
-// fail answers with the problem that err is. It is the one place where errors become HTTP.
+// fail answers with the problem that err is.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	s.problem(w, s.problemOf(r, err))
+}
+
+// problemOf returns the problem that err is, and logs what is not the client's. It is the one place where errors become HTTP.
+func (s *server) problemOf(r *http.Request, err error) problem {
 	var (
 		input    *torrents.InputError
 		exists   *torrents.ExistsError
@@ -90,7 +95,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
-	s.problem(w, p)
+	p.Title = http.StatusText(p.Status)
+	return p
 }
 
 // requestError is what is wrong with a request itself.

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gorilla/mux"
 
@@ -12,6 +14,7 @@ import (
 func (s *server) registerRoutes(api *mux.Router) {
 	api.HandleFunc("/routes", s.listRoutes).Methods(http.MethodGet, http.MethodHead)
 	api.HandleFunc("/routes", s.addRoute).Methods(http.MethodPost)
+	api.HandleFunc("/routes/{route}", s.getRoute).Methods(http.MethodGet, http.MethodHead)
 	api.HandleFunc("/routes/{route}", s.changeRoute).Methods(http.MethodPatch)
 	api.HandleFunc("/routes/{route}", s.removeRoute).Methods(http.MethodDelete)
 }
@@ -35,6 +38,17 @@ func (s *server) listRoutes(w http.ResponseWriter, _ *http.Request) {
 		list.Routes = append(list.Routes, newRouteJSON(r))
 	}
 	writeJSON(w, http.StatusOK, "application/json", list)
+}
+
+func (s *server) getRoute(w http.ResponseWriter, r *http.Request) {
+	name := mux.Vars(r)["route"]
+	routes := s.library.Routes()
+	i := slices.IndexFunc(routes, func(r torrents.Route) bool { return r.Name == name })
+	if i < 0 {
+		s.fail(w, r, fmt.Errorf("route %q: %w", name, torrents.ErrNotFound))
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", newRouteJSON(routes[i]))
 }
 
 // routeChange is what a client may say of a route; nil is what it does not say.

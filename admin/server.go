@@ -1,22 +1,29 @@
-// Package admin is the administration over HTTP: the JSON API, and later the pages.
+// Package admin is the administration over HTTP: the pages and the JSON API.
 //
 // Everything but /healthz needs "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
 // are problem+json (RFC 9457) with a sentence for people.
 package admin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/guard"
 	"shoal/admin/history"
+	"shoal/admin/locale"
+	"shoal/admin/logs"
 	"shoal/torrents"
+	"shoal/tree"
 	"shoal/web"
 )
 
@@ -28,13 +35,21 @@ type Options struct {
 	BasePath string            // where the site is, "/" or "/shoal"
 	Version  string            // of the program
 
-	Inside  Archives        // those in torrents
-	Clients func() []Client // who has made NFS calls
-	Readers func() []Reader // who reads what now
-	History *history.History
-	Metrics http.Handler // for Prometheus
+	AllowedHosts   []string       // that the site has beside local ones, see guard.Hosts
+	TrustedProxies []netip.Prefix // of reverse proxies that tell who asks, see guard.Proxies
+
+	Tree    *tree.Tree       // what /fs/ shows
+	Inside  Archives         // those in torrents
+	Clients func() []Client  // who has made NFS calls
+	Readers func() []Reader  // who reads what now over NFS
+	Export  Export           // how clients reach the NFS server
+	History *history.History // nil is an empty one
+	Metrics http.Handler     // for Prometheus
+	// Requests counts the requests, for those metrics; nil if nobody wants to know.
+	Requests *RequestMetrics
 
 	Logger *slog.Logger
+	Logs   *logs.Recent // the recent log; nil is an empty one
 }
 
 type server struct {
@@ -49,7 +64,18 @@ type server struct {
 	readers  func() []Reader
 	history  *history.History
 	metrics  http.Handler
+	export   Export
+	requests *RequestMetrics
 	log      *slog.Logger
+	logs     *logs.Recent
+
+	assets  *assets
+	locales *locale.Locales
+	pages   map[string]templates // by language
+
+	tree      *tree.Tree
+	transfers chan struct{} // has one for each request for the tree that is being answered
+	fsReaders fsReaders
 }
 
 // New returns the site.
@@ -63,18 +89,55 @@ func New(opts Options) http.Handler {
 		started:  time.Now(),
 		inside:   opts.Inside,
 		clients:  opts.Clients,
-		readers:  opts.Readers,
-		history:  opts.History,
+		history:  cmp.Or(opts.History, history.New(nil)),
 		metrics:  opts.Metrics,
+		export:   opts.Export,
+		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
 		log:      opts.Logger,
+		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
+
+		tree:      opts.Tree,
+		transfers: make(chan struct{}, maxTransfers),
 	}
-	return s.protect(s.authenticate(s.routes()))
+	s.readers = s.allReaders(opts.Readers)
+	s.loadPages()
+	// Around the router, as mux calls nothing of its own for what no route takes.
+	site := guard.Origins(s.authenticate(s.routes()))
+	return s.requests.count(guard.Headers(s.recovered(guard.Proxies(opts.TrustedProxies, guard.Hosts(opts.AllowedHosts, site)))))
+}
+
+// loadPages reads what pages are made of. All of it is in the binary, so that an error is a mistake of ours.
+func (s *server) loadPages() {
+	sub := func(files fs.FS, dir string) fs.FS {
+		below, err := fs.Sub(files, dir)
+		if err != nil {
+			panic(err)
+		}
+		return below
+	}
+	var err error
+	if s.assets, err = loadAssets(sub(web.Static, "static")); err != nil {
+		panic(err)
+	}
+	if missing := s.assets.missing(); len(missing) > 0 {
+		s.log.Warn("this binary was built without `make`, and its pages are plain", "missing", missing)
+	}
+	if s.locales, err = locale.Load(web.Locales, "locales"); err != nil {
+		panic(err)
+	}
+	s.pages = make(map[string]templates)
+	for _, l := range s.locales.All() {
+		if s.pages[l.Tag.String()], err = s.loadTemplates(sub(web.Templates, "templates"), l); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // routes is every route of the site.
 func (s *server) routes() *mux.Router {
 	// A redirect from //healthz to /healthz would make a GET of a POST.
 	site := mux.NewRouter().SkipClean(true)
+	site.Use(s.requests.name(s.base))
 	site.NotFoundHandler = s.noRoute(site)
 	site.MethodNotAllowedHandler = site.NotFoundHandler
 	r := site
@@ -84,10 +147,12 @@ func (s *server) routes() *mux.Router {
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/metrics", s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
+	s.registerFS(r)
 
 	api := r.PathPrefix("/api/v1").Subrouter()
 	api.HandleFunc("/openapi.yaml", s.openAPI).Methods(http.MethodGet, http.MethodHead)
 	s.registerRoutes(api)
+	s.registerPreview(api)
 	s.registerTorrents(api)
 	s.registerLimits(api)
 	s.registerSwarm(api)
@@ -95,6 +160,10 @@ func (s *server) routes() *mux.Router {
 	s.registerArchives(api)
 	s.registerClients(api)
 	s.registerWatch(api)
+	s.registerLogs(api)
+
+	r.HandleFunc("/static/{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
+	s.registerPages(r)
 	return site
 }
 
@@ -155,15 +224,9 @@ func (s *server) authorized(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], s.token[:]) == 1
 }
 
-// protect sets the headers that every response has, and answers for a handler that panics.
-func (s *server) protect(next http.Handler) http.Handler {
+// recovered answers for a handler that panics.
+func (s *server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cache-Control", "no-store")
 		defer func() {
 			if err := recover(); err != nil {
 				s.log.Error("a request made its handler panic", "method", r.Method, "path", r.URL.Path,

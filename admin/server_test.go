@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"shoal/admin/guard"
 )
 
 func TestNothingWithoutToken(t *testing.T) {
@@ -294,7 +296,7 @@ func TestOutsideBasePath(t *testing.T) {
 func TestPanicIsAProblem(t *testing.T) {
 	var log testLog
 	s := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
-	handler := s.protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("the secret cause") }))
+	handler := guard.Headers(s.recovered(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("the secret cause") })))
 	a := send(t, handler, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/some/path", nil))
 	wantStatus(t, a, http.StatusInternalServerError)
 	if strings.Contains(string(a.body), "secret") {

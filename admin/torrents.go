@@ -19,9 +19,9 @@ import (
 func (s *server) registerTorrents(api *mux.Router) {
 	api.HandleFunc("/torrents", s.listTorrents).Methods(http.MethodGet, http.MethodHead)
 	api.HandleFunc("/torrents", s.addTorrents).Methods(http.MethodPost)
-	api.HandleFunc("/torrents/{infohash}", s.getTorrent).Methods(http.MethodGet, http.MethodHead)
-	api.HandleFunc("/torrents/{infohash}", s.changeTorrent).Methods(http.MethodPatch)
-	api.HandleFunc("/torrents/{infohash}", s.removeTorrent).Methods(http.MethodDelete)
+	api.HandleFunc("/torrents/{infohash}", s.getTorrent).Methods(http.MethodGet, http.MethodHead).MatcherFunc(isNoPreview)
+	api.HandleFunc("/torrents/{infohash}", s.changeTorrent).Methods(http.MethodPatch).MatcherFunc(isNoPreview)
+	api.HandleFunc("/torrents/{infohash}", s.removeTorrent).Methods(http.MethodDelete).MatcherFunc(isNoPreview)
 }
 
 // torrentJSON is a torrent on the wire. Sizes are in bytes, rates in bytes per second.

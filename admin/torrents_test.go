@@ -132,7 +132,7 @@ func TestAddMagnetBadly(t *testing.T) {
 	s := openSite(t)
 	before := s.state(t)
 	for _, link := range []string{
-		"", "x", "http://example.org/x.torrent", someHash, "magnet:", "magnet:?", "magnet:?dn=name", "magnet:?xt=urn:btih:",
+		"", "x", "http://example.org/x.torrent", someHash + "0", strings.Repeat("0", 40), "magnet:", "magnet:?", "magnet:?dn=name", "magnet:?xt=urn:btih:",
 		"magnet:?xt=urn:btih:123", "magnet:?xt=urn:btih:" + strings.Repeat("z", 40), "magnet:?xt=urn:sha1:" + someHash,
 		"magnet:?xt=urn:btih:" + someHash + "0", "magnet:?xt=urn:btmh:1220abcd", "MAGNET\n:?xt=urn:btih:" + someHash,
 		magnet(someHash, strings.Repeat("n", 64<<10)),

@@ -45,7 +45,8 @@ type Reader struct {
 // ledger keeps account of calls, of the clients that make them, and of what they read.
 type ledger struct {
 	metrics *metrics
-	sent    atomic.Uint64 // bytes of files, to all clients
+	bytes   atomic.Uint64 // of files, that clients were sent
+	waits   waits
 
 	// recent has the accounts that were looked up last for connections from a port: most calls are for
 	// those, and wait for nobody. It has none that the maps do not have, as both change with mu only.
@@ -57,6 +58,7 @@ type ledger struct {
 	mu       sync.Mutex
 	clients  map[netip.Addr]*clientAccount
 	readers  map[readerKey]*readerAccount
+	routes   map[tree.RouteID]*routeAccount
 	sweeping bool // sweep is going to run
 }
 
@@ -81,6 +83,7 @@ type readerAccount struct {
 	last   atomic.Int64 // Unix time, in nanoseconds
 	offset atomic.Int64
 	read   atomic.Uint64
+	route  atomic.Pointer[routeAccount] // where the file was when it was last read
 }
 
 func (r *readerAccount) lastTime() int64 { return r.last.Load() }
@@ -94,6 +97,7 @@ func newLedger() *ledger {
 	return &ledger{
 		metrics: newMetrics(),
 		clients: make(map[netip.Addr]*clientAccount), readers: make(map[readerKey]*readerAccount),
+		routes: make(map[tree.RouteID]*routeAccount), waits: waits{all: make(map[*wait]struct{})},
 	}
 }
 
@@ -117,13 +121,13 @@ func (l *ledger) observe(call *rpc.Call, status rpc.Status) {
 
 // read is told of each READ that returned data.
 func (l *ledger) read(call *rpc.Call, node tree.Node, offset int64, n int) {
-	l.metrics.readBytes.Add(float64(n))
-	l.sent.Add(uint64(n))
+	l.bytes.Add(uint64(n))
 	l.client(call).read.Add(uint64(n))
 	r := l.reader(call, node)
 	r.read.Add(uint64(n))
 	r.offset.Store(offset + int64(n))
 	r.last.Store(answered(call).UnixNano())
+	l.routeRead(r, &node, n)
 }
 
 // answered is about when a call is answered, without asking the clock.

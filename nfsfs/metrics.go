@@ -16,10 +16,9 @@ import (
 
 // metrics count calls. The counters of NFS are looked up by number, as those are many.
 type metrics struct {
-	calls     *prometheus.CounterVec
-	duration  *prometheus.HistogramVec
-	wait      prometheus.Histogram
-	readBytes prometheus.Counter
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	wait     prometheus.Histogram
 
 	nfsOK       [len(nfs3.Names)]prometheus.Counter
 	nfsDuration [len(nfs3.Names)]prometheus.Observer
@@ -37,9 +36,6 @@ func newMetrics() *metrics {
 		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "shoal_read_wait_seconds", Help: "Time that a READ waited for a piece.",
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 25, 50},
-		}),
-		readBytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "shoal_nfs_read_bytes_total", Help: "Bytes of files that clients were sent.",
 		}),
 	}
 	for proc, name := range nfs3.Names {
@@ -153,7 +149,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 // Collect sends the metrics.
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	m := s.ledger.metrics
-	for _, c := range []prometheus.Collector{m.calls, m.duration, m.wait, m.readBytes} {
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.wait} {
 		c.Collect(ch)
 	}
 	connections := 0
@@ -163,8 +159,13 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	}
 	for desc, value := range map[*prometheus.Desc]int{
 		descClients: len(all), descConnections: connections, descWaiting: s.rpc.Waiting(), descReaders: len(s.Readers()),
+		descStalled: s.ledger.waits.stalled(time.Now()),
 	} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
+	}
+	names := routeNames(s.opts.Tree)
+	for id, n := range s.ledger.routeBytes(names) {
+		ch <- prometheus.MustNewConstMetric(descReadBytes, prometheus.CounterValue, float64(n), names[id])
 	}
 }
 
@@ -173,4 +174,6 @@ var (
 	descConnections = prometheus.NewDesc("shoal_nfs_connections", "Connections of clients.", nil, nil)
 	descWaiting     = prometheus.NewDesc("shoal_nfs_waiting", "Calls that wait for the swarm.", nil, nil)
 	descReaders     = prometheus.NewDesc("shoal_readers", "Files that a client has read of within the last minute, by each.", nil, nil)
+	descStalled     = prometheus.NewDesc("shoal_stalled_readers", "Readers that wait for the swarm, for 5 seconds or longer.", nil, nil)
+	descReadBytes   = prometheus.NewDesc("shoal_nfs_read_bytes_total", "Bytes of files that clients were sent, by route.", []string{"export"}, nil)
 )

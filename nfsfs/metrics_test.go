@@ -102,7 +102,7 @@ func TestMetricsOfCalls(t *testing.T) {
 		`shoal_nfs_requests_total{proc="other",program="nfs",status="PROG_MISMATCH"} 2`,
 		`shoal_nfs_requests_total{proc="other",program="nlm",status="PROC_UNAVAIL"} 1`,
 		`shoal_nfs_requests_total{proc="other",program="other",status="PROG_UNAVAIL"} 2`,
-		`shoal_nfs_read_bytes_total 5`,
+		`shoal_nfs_read_bytes_total{export="films"} 5`,
 		`shoal_nfs_clients 1`,
 		`shoal_nfs_connections 1`,
 		`shoal_readers 1`,

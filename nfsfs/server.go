@@ -83,7 +83,7 @@ func (s *Server) services() []rpc.Service {
 	return []rpc.Service{
 		{Program: nfs3.Program, Versions: []uint32{nfs3.Version}, Handler: nfs3.New(nfs3.Options{
 			Tree: s.opts.Tree, ReadWait: s.opts.ReadWait, Space: s.opts.Space, Changes: s.relay.Call, Read: s.ledger.read,
-			Logger: s.opts.Logger,
+			Wait: s.ledger.waits.begin, Logger: s.opts.Logger,
 		})},
 		{Program: mount.Program, Versions: mount.Versions, Handler: s.mounts, Screens: true},
 		{Program: nlm.Program, Versions: nlm.Versions, Handler: s.locks},
@@ -102,9 +102,6 @@ func (s *Server) isFile(handle []byte) error {
 
 // Addr is the address that the server listens on.
 func (s *Server) Addr() *net.TCPAddr { return s.rpc.Addr() }
-
-// BytesRead is how many bytes of files clients were sent over NFS since the start.
-func (s *Server) BytesRead() uint64 { return s.ledger.sent.Load() }
 
 // Serve answers calls until Close, and returns nil then.
 func (s *Server) Serve() error {

@@ -28,9 +28,12 @@ func (l *Library) AddMetainfo(route string, metainfo []byte) (Torrent, error) {
 	})
 }
 
-// AddMagnet puts a magnet link into a route. It returns when the link will survive a crash; its
+// AddMagnet puts a magnet link, or an infohash alone, into a route. It returns when the link will survive a crash; its
 // metadata is looked for in the background, for ever. The errors are those of AddMetainfo.
 func (l *Library) AddMagnet(route, magnet string) (Torrent, error) {
+	if link, ok := infohashLink(magnet); ok {
+		magnet = link
+	}
 	link, err := parseMagnet(magnet)
 	if err != nil {
 		return Torrent{}, err

@@ -27,28 +27,51 @@ func (l *Library) AddURL(ctx context.Context, route, link string) (Torrent, erro
 	if !l.hasRoute(route) {
 		return Torrent{}, fmt.Errorf("route %q: %w", route, ErrNotFound)
 	}
+	found, err := l.fetchLink(ctx, link)
+	if err != nil {
+		return Torrent{}, err
+	}
+	if found.magnet != "" {
+		return l.AddMagnet(route, found.magnet)
+	}
+	t, err := l.AddMetainfo(route, found.metainfo)
+	return t, found.explain(err)
+}
+
+// fetched is what a URL leads to: a magnet link, or else what should be a .torrent file.
+type fetched struct {
+	magnet          string
+	metainfo        []byte
+	host, mediaType string // of the URL; of what was sent
+}
+
+// fetchLink fetches what is at a URL, unless it is a magnet link. The errors are those of AddURL.
+func (l *Library) fetchLink(ctx context.Context, link string) (fetched, error) {
 	u, err := parseURL(link)
 	if err != nil {
-		return Torrent{}, err
+		return fetched{}, err
 	}
 	if u.Scheme == "magnet" {
-		return l.AddMagnet(route, link)
+		return fetched{magnet: strings.TrimSpace(link)}, nil
 	}
-	metainfo, mediaType, err := l.fetch(ctx, u)
+	found := fetched{host: u.Host}
+	found.metainfo, found.mediaType, err = l.fetch(ctx, u)
 	if redirect, ok := errors.AsType[*outbound.RedirectError](err); ok && redirect.URL.Scheme == "magnet" {
-		return l.AddMagnet(route, redirect.URL.String())
+		return fetched{magnet: redirect.URL.String()}, nil
 	}
-	if err != nil {
-		return Torrent{}, err
+	return found, err
+}
+
+// explain says of an error about the .torrent file where that came from.
+func (f fetched) explain(err error) error {
+	bad, ok := errors.AsType[*InputError](err)
+	switch {
+	case !ok:
+		return err
+	case isPage(f.mediaType, f.metainfo):
+		return inputErrorf("what %.100q sent is a web page, not a .torrent file", f.host)
 	}
-	t, err := l.AddMetainfo(route, metainfo)
-	if _, bad := errors.AsType[*InputError](err); bad && isPage(mediaType, metainfo) {
-		return Torrent{}, inputErrorf("what %.100q sent is a web page, not a .torrent file", u.Host)
-	}
-	if bad, ok := errors.AsType[*InputError](err); ok {
-		return Torrent{}, inputErrorf("what %.100q sent: %s", u.Host, bad.Reason)
-	}
-	return t, err
+	return inputErrorf("what %.100q sent: %s", f.host, bad.Reason)
 }
 
 func (l *Library) hasRoute(name string) bool {

@@ -48,6 +48,9 @@ func parseMagnet(uri string) (link magnetLink, err error) {
 	default:
 		return link, inputErrorf("the magnet link %.80q has no infohash", uri)
 	}
+	if link.infohash == (Infohash{}) {
+		return link, inputErrorf("the infohash of the magnet link %.80q is nothing but zeros", uri) // which makes the engine panic
+	}
 	if m.V2InfoHash.Ok {
 		v2 := [32]byte(m.V2InfoHash.Value)
 		link.v2 = &v2

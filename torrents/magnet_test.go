@@ -2,6 +2,7 @@ package torrents
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -9,6 +10,7 @@ import (
 func TestParseMagnetErrors(t *testing.T) {
 	for _, uri := range []string{
 		"magnet:?xt=urn:btih:ABCDEFGHABCDEFGHABCDEFGHAB======", "magnet:?xt=urn:btih:ABCDEFGHABCDEFGH%0AABCDEFGHABCDEFG",
+		"magnet:?xt=urn:btih:" + strings.Repeat("0", 40), "magnet:?xt=urn:btmh:1220" + strings.Repeat("0", 64),
 	} {
 		got, err := parseMagnet(uri)
 		if _, ok := errors.AsType[*InputError](err); !ok {

@@ -18,6 +18,9 @@ type Stats struct {
 	CacheUsed int64
 	// Lodged is what tenants keep of that, by their folders.
 	Lodged map[string]int64
+	// Evicted is how many pieces were evicted since the library was opened, by reason, each of which is there: "room" (for others, or to get
+	// below the limit), "request" (Library.Evict) and "removed" (with their torrent).
+	Evicted map[string]int64
 	// OpenFiles is how many files of the cache are open.
 	OpenFiles int
 
@@ -36,6 +39,10 @@ func (l *Library) Stats() Stats {
 	s := Stats{Torrents: make(map[State]int)}
 	s.CacheUsed, s.CacheLimit = l.cache.Use()
 	s.Lodged = l.cache.Lodged()
+	s.Evicted = make(map[string]int64)
+	for why, n := range l.cache.Evictions() {
+		s.Evicted[why.String()] = n
+	}
 	for _, state := range States() {
 		s.Torrents[state] = 0
 	}

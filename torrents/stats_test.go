@@ -1,6 +1,7 @@
 package torrents
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
@@ -29,5 +30,11 @@ func TestStats(t *testing.T) {
 	}
 	if got, used := l.Activity(); got.Peers != 1 || got.DownRate == 0 || used < 32<<10 {
 		t.Errorf("after reading the activity is %+v with a cache of %d bytes", got, used)
+	}
+	if _, err := l.Evict(s.infohash, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Stats().Evicted; !maps.Equal(got, map[string]int64{"room": 0, "request": 2, "removed": 0}) {
+		t.Errorf("after 2 pieces were evicted on request, the evictions are %v", got)
 	}
 }

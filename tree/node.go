@@ -125,6 +125,19 @@ func (n Node) Infohash() (ih Infohash, ok bool) {
 	return n.torrent.infohash, true
 }
 
+// Route returns the route that the node is, or is inside of, as it is now; the root is in none. It is quick.
+func (n *Node) Route() (id RouteID, ok bool) {
+	switch {
+	case n.route != nil:
+		return n.route.id, true
+	case n.torrent == nil:
+		return 0, false
+	}
+	n.tree.mu.RLock()
+	defer n.tree.mu.RUnlock()
+	return n.torrent.route.id, true
+}
+
 // Name returns the name in the folder above; that of the root is empty.
 func (n Node) Name() string {
 	n.tree.mu.RLock()

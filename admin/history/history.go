@@ -70,6 +70,7 @@ type History struct {
 	last  time.Time // of the last sample, zero before the first
 	since time.Duration
 	read  uint64
+	rate  float64 // of the last sample, in bytes per second
 }
 
 // New returns a history without a past. Run fills it.
@@ -104,10 +105,12 @@ func (h *History) add(now time.Time, s Sample) {
 		downRate: s.DownRate, upRate: s.UpRate, readRate: math.NaN(), cacheUsed: s.CacheUsed, readers: s.Readers, peers: s.Peers,
 	}
 	at, first := int64(0), int64(0)
+	h.rate = 0
 	if !h.last.IsZero() {
 		passed := elapsed(h.last, now)
 		if s.Read >= h.read && passed > 0 {
-			values[readRate] = float64(s.Read-h.read) / passed.Seconds()
+			h.rate = float64(s.Read-h.read) / passed.Seconds()
+			values[readRate] = h.rate
 		}
 		before := h.second()
 		h.since += passed
@@ -123,6 +126,13 @@ func (h *History) add(now time.Time, s Sample) {
 			r.add(second, &values)
 		}
 	}
+}
+
+// ReadRate returns how many bytes per second clients were sent before the last sample; 0 while that is not known.
+func (h *History) ReadRate() float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rate
 }
 
 // second is the number of the last sample's second since the first, rounded as the ticker may be early or late.

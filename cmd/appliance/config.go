@@ -18,6 +18,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"shoal/admin/guard"
 	"shoal/archive"
 	"shoal/archive/names"
 	"shoal/torrents"
@@ -48,12 +49,13 @@ type Config struct {
 	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
 	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
 
-	HTTPAddr      string   `env:"HTTP_ADDR" envDefault:":4444"`
-	HTTPBasePath  string   `env:"HTTP_BASE_PATH" envDefault:"/"`
-	AllowedHosts  []string `env:"ALLOWED_HOSTS" later:"warn"`
-	AdminUser     string   `env:"ADMIN_USER" envDefault:"admin" later:"warn"`
-	AdminPassword string   `env:"ADMIN_PASSWORD" later:"warn"`
-	APIToken      string   `env:"API_TOKEN"`
+	HTTPAddr       string         `env:"HTTP_ADDR" envDefault:":4444"`
+	HTTPBasePath   string         `env:"HTTP_BASE_PATH" envDefault:"/"`
+	AllowedHosts   []string       `env:"ALLOWED_HOSTS"`
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
+	AdminUser      string         `env:"ADMIN_USER" envDefault:"admin" later:"warn"`
+	AdminPassword  string         `env:"ADMIN_PASSWORD" later:"warn"`
+	APIToken       string         `env:"API_TOKEN"`
 
 	Routes   []string          `env:"ROUTES"`
 	WatchDir string            `env:"WATCH_DIR"`
@@ -85,6 +87,8 @@ type Config struct {
 	BTEncryption    torrents.Encryption `env:"BT_ENCRYPTION" envDefault:"allow"`
 
 	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false"`
+
+	MetricsPerTorrent bool `env:"METRICS_PER_TORRENT" envDefault:"false"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
@@ -164,6 +168,7 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 	for name := range vars {
 		if strings.HasPrefix(name, prefix) && !known[name] {
 			c.warnings = append(c.warnings, name+" is set, and is not a variable of Shoal")
+			delete(vars, name) // SHOAL_0_X would make an item of each list of structs
 		}
 	}
 	slices.Sort(c.warnings)
@@ -274,6 +279,11 @@ func (c *Config) check() []string {
 	if base := strings.TrimSuffix(c.HTTPBasePath, "/"); !strings.HasPrefix(c.HTTPBasePath, "/") ||
 		base != strings.TrimSuffix(path.Clean(c.HTTPBasePath), "/") || strings.ContainsAny(base, "{}?#% ") {
 		mistake("HTTP_BASE_PATH", "%q has to be a path, such as / or /shoal", c.HTTPBasePath)
+	}
+	for _, host := range c.AllowedHosts {
+		if err := guard.CheckHost(host); err != nil {
+			mistake("ALLOWED_HOSTS", "%.260q %v", host, err)
+		}
 	}
 	for _, name := range c.Routes {
 		if err := torrents.CheckRouteName(name); err != nil {

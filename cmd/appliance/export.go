@@ -43,7 +43,7 @@ func readers(export *nfsfs.Server) func() []admin.Reader {
 		for _, r := range export.Readers() {
 			ih, _ := r.Node.Infohash() // nothing but torrents has files
 			list = append(list, admin.Reader{
-				Client: r.Client, Path: "/" + strings.Join(r.Node.Path(), "/"), Infohash: torrents.Infohash(ih),
+				Protocol: admin.ProtocolNFS, Client: r.Client, Path: "/" + strings.Join(r.Node.Path(), "/"), Infohash: torrents.Infohash(ih),
 				Size: r.Node.Attr().Size, Offset: r.Offset, BytesRead: r.BytesRead, Since: r.First, LastRead: r.Last,
 			})
 		}
@@ -51,8 +51,22 @@ func readers(export *nfsfs.Server) func() []admin.Reader {
 	}
 }
 
-// metrics returns what Prometheus is told: of the export, the library, this process and this build.
-func metrics(export *nfsfs.Server, stats func() torrents.Stats, inside func() archive.Stats, log *slog.Logger) http.Handler {
+// metricSources are what metrics are of.
+type metricSources struct {
+	export   *nfsfs.Server
+	requests *admin.RequestMetrics
+	stats    func() torrents.Stats
+	inside   func() archive.Stats
+	torrents func() []torrents.Torrent // nil for no metrics of single torrents
+}
+
+// metrics returns the handler that Prometheus asks.
+func metrics(of metricSources, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(of.registry(), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)})
+}
+
+// registry returns what Prometheus is told: of the export, the admin site, the library, this process and this build.
+func (of *metricSources) registry() *prometheus.Registry {
 	b := thisBuild()
 	about := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "shoal_build_info", Help: "1, with the build of Shoal as labels.",
@@ -62,8 +76,16 @@ func metrics(export *nfsfs.Server, stats func() torrents.Stats, inside func() ar
 	// Not the default registry, to which any package may add what it likes.
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		export, newSwarmMetrics(stats), newArchiveMetrics(inside), about,
+		of.export, of.requests, newSwarmMetrics(of.stats, of.delivered), newArchiveMetrics(of.inside), about,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)})
+	if of.torrents != nil {
+		registry.MustRegister(newTorrentMetrics(of.torrents))
+	}
+	return registry
+}
+
+// delivered returns how many bytes of files clients were sent, over NFS and HTTP.
+func (of *metricSources) delivered() uint64 {
+	return of.export.BytesRead() + of.requests.ContentBytes()
 }

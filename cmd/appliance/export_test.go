@@ -73,22 +73,24 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 		return torrents.Stats{
 			Torrents: map[torrents.State]int{torrents.StateIdle: 3, torrents.StateFailed: 0}, Size: 1 << 40, Members: 2,
 			Activity: torrents.Activity{Peers: 7}, Received: 5000, Sent: 60, Cached: 800,
+			Evicted:   map[string]int64{"room": 11, "request": 12, "removed": 0},
 			CacheUsed: 850, Lodged: map[string]int64{"spool": 40}, CacheLimit: 900, OpenFiles: 4,
 		}
 	}
 	inside := func() archive.Stats {
 		return archive.Stats{Inflated: 5, Delivered: 6, Open: 7, SegmentBytes: 8, Segments: 9, SpoolBytes: 10}
 	}
+	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: stats, inside: inside, torrents: oddTorrents}
 	return export, admin.New(admin.Options{
 		Token: "token", BasePath: "/shoal", Logger: log,
-		Clients: clients(export), Readers: readers(export), Metrics: metrics(export, stats, inside, log),
+		Tree: names, Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests,
 	})
 }
 
 // get asks the admin site.
 func get(t *testing.T, site http.Handler, path, token string, wantStatus int) []byte {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/shoal"+path, nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://nas/shoal"+path, nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	rec := httptest.NewRecorder()
 	site.ServeHTTP(rec, r)
@@ -136,7 +138,7 @@ func TestExportIsSeen(t *testing.T) {
 		t.Errorf("the export has sent %d bytes, want 4", got)
 	}
 	if want := (admin.Reader{
-		Client: here, Path: "/films/a torrent/a file", Infohash: [20]byte{0xab}, Size: 10, Offset: 7, BytesRead: 4,
+		Protocol: admin.ProtocolNFS, Client: here, Path: "/films/a torrent/a file", Infohash: [20]byte{0xab}, Size: 10, Offset: 7, BytesRead: 4,
 	}); *r != want {
 		t.Errorf("the reader is %+v, want %+v", *r, want)
 	}
@@ -147,9 +149,13 @@ func TestExportIsSeen(t *testing.T) {
 		`shoal_nfs_requests_total{proc="LOOKUP",program="nfs",status="OK"} 1`,
 		`shoal_nfs_requests_total{proc="READ",program="nfs",status="OK"} 1`,
 		`shoal_nfs_request_duration_seconds_count{proc="READ"} 1`,
-		"shoal_read_wait_seconds_count 0", "shoal_nfs_read_bytes_total 4", "shoal_nfs_clients 1", "shoal_readers 1",
+		"shoal_read_wait_seconds_count 0", `shoal_nfs_read_bytes_total{export="films"} 4`, "shoal_stalled_readers 0", "shoal_nfs_clients 1", "shoal_readers 1",
 		`shoal_torrents{state="idle"} 3`, `shoal_torrents{state="failed"} 0`, "shoal_torrents_bytes 1.099511627776e+12",
-		"shoal_swarm_torrents 2", "shoal_swarm_peers 7", "shoal_swarm_received_bytes_total 5000", "shoal_swarm_sent_bytes_total 60",
+		"shoal_swarm_torrents 2", "shoal_peers 7", `shoal_swarm_bytes_total{dir="down"} 5000`, `shoal_swarm_bytes_total{dir="up"} 60`,
+		"shoal_read_amplification_ratio 1250\n",
+		`shoal_cache_evictions_total{reason="removed"} 0`, `shoal_cache_evictions_total{reason="request"} 12`, `shoal_cache_evictions_total{reason="room"} 11`,
+		`shoal_http_requests_total{code="200",route="/api/v1/readers"} 1`, `shoal_http_requests_total{code="401",route="other"} 3`,
+		`shoal_http_request_duration_seconds_count{route="/api/v1/clients"} 1`, "shoal_http_streams 0", `shoal_logins_total{result="ok"} 0`,
 		"shoal_cache_bytes 800", "shoal_cache_used_bytes 850",
 		`shoal_cache_archive_bytes{folder="spool"} 40`, "shoal_cache_limit_bytes 900", "shoal_cache_open_files 4",
 		"shoal_archive_inflated_bytes_total 5", "shoal_archive_delivered_bytes_total 6", "shoal_archive_open_members 7",

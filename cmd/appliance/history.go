@@ -2,18 +2,17 @@ package main
 
 import (
 	"shoal/admin/history"
-	"shoal/nfsfs"
 	"shoal/torrents"
 )
 
 // figures returns a function that takes a sample of what the site shows over time. It is called each second, so it looks at no torrent
 // that is at rest.
-func figures(export *nfsfs.Server, library *torrents.Library) func() history.Sample {
+func figures(of *metricSources, library *torrents.Library) func() history.Sample {
 	return func() history.Sample {
 		swarm, cacheUsed := library.Activity()
 		return history.Sample{
-			DownRate: float64(swarm.DownRate), UpRate: float64(swarm.UpRate), Read: export.BytesRead(),
-			CacheUsed: float64(cacheUsed), Readers: float64(len(export.Readers())), Peers: float64(swarm.Peers),
+			DownRate: float64(swarm.DownRate), UpRate: float64(swarm.UpRate), Read: of.delivered(),
+			CacheUsed: float64(cacheUsed), Readers: float64(len(of.export.Readers())), Peers: float64(swarm.Peers),
 		}
 	}
 }

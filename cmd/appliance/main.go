@@ -72,8 +72,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 		return exitStopped
 	}
-	log := newLogger(cfg, stderr)
-	if err := serve(ctx, cfg, log); err != nil {
+	log, recent := newLogger(cfg, stderr)
+	if err := serve(ctx, cfg, log, recent); err != nil {
 		log.Error("Shoal failed", "err", err)
 		return exitFailed
 	}

@@ -18,6 +18,7 @@ import (
 
 	"shoal/admin"
 	"shoal/admin/history"
+	"shoal/admin/logs"
 	"shoal/nfsfs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -34,16 +35,19 @@ const (
 	maxHTTPHeader  = 64 << 10
 )
 
-func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+// newLogger returns a logger, and what it keeps of the recent log, both without secrets.
+func newLogger(cfg *Config, w io.Writer) (*slog.Logger, *logs.Recent) {
 	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	var handler slog.Handler = slog.NewTextHandler(w, opts)
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		handler = slog.NewJSONHandler(w, opts)
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	recent := logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes)
+	return slog.New(logs.NewHandler(handler, recent)), recent
 }
 
 // serve runs the appliance until ctx ends, and returns nil then, or until something fails.
-func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
+func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Recent) error {
 	log.Info("starting", "version", version())
 	for _, w := range cfg.warnings {
 		log.Warn("configuration", "detail", w)
@@ -62,7 +66,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	}
 	err = inside.open(cfg, library, processors)
 	if err == nil {
-		err = serveLibrary(ctx, cfg, names, library, inside, log)
+		err = serveLibrary(ctx, cfg, names, library, inside, log, recent)
 	}
 	log.Info("stopping")
 	return errors.Join(err, inside.close(), library.Close())
@@ -132,6 +136,7 @@ func below(dir, path string) bool {
 // start.
 func serveLibrary(
 	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
+	recent *logs.Recent,
 ) error {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
@@ -148,13 +153,17 @@ func serveLibrary(
 	if err != nil {
 		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
 	}
-	past := history.New(figures(export, library))
+	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: library.Stats, inside: inside.stats}
+	if cfg.MetricsPerTorrent {
+		of.torrents = library.Torrents
+	}
+	past := history.New(figures(&of, library))
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
-			Version: thisBuild().version, Inside: inside,
+			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
 			Clients: clients(export), Readers: readers(export), History: past,
-			Metrics: metrics(export, library.Stats, inside.stats, log), Logger: log,
+			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
@@ -203,6 +212,6 @@ func token(cfg *Config, log *slog.Logger) string {
 		return cfg.APIToken
 	}
 	t := rand.Text()
-	log.Warn("no "+prefix+"API_TOKEN is set; this one is good until Shoal stops", "token", t)
+	log.Warn("no "+prefix+"API_TOKEN is set; this one is good until Shoal stops", "token", logs.Once(t))
 	return t
 }

@@ -7,31 +7,35 @@ import (
 )
 
 // swarmMetrics are the library's totals for Prometheus. None is for a single torrent: of those there may be
-// tens of thousands.
+// tens of thousands (torrentMetrics).
 type swarmMetrics struct {
-	stats func() torrents.Stats
+	stats     func() torrents.Stats
+	delivered func() uint64 // bytes of files that clients were sent since the start
 
 	torrents, size, members        *prometheus.Desc
-	received, sent, peers          *prometheus.Desc
+	swarm, peers, amplification    *prometheus.Desc
 	cached, cacheLimit, cacheFiles *prometheus.Desc
-	cacheUsed, lodged              *prometheus.Desc
+	cacheUsed, lodged, evictions   *prometheus.Desc
 }
 
-func newSwarmMetrics(stats func() torrents.Stats) *swarmMetrics {
+func newSwarmMetrics(stats func() torrents.Stats, delivered func() uint64) *swarmMetrics {
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("shoal_"+name, help, labels, nil)
 	}
 	return &swarmMetrics{
-		stats:      stats,
-		torrents:   describe("torrents", "Torrents in the library, by state.", "state"),
-		size:       describe("torrents_bytes", "Size of all torrents."),
-		members:    describe("swarm_torrents", "Torrents that take part in the swarm."),
-		received:   describe("swarm_received_bytes_total", "Data received from peers, with what was of no use."),
-		sent:       describe("swarm_sent_bytes_total", "Data sent to peers."),
-		peers:      describe("swarm_peers", "Connected peers; each counts for each of its torrents."),
+		stats:     stats,
+		delivered: delivered,
+		torrents:  describe("torrents", "Torrents in the library, by state.", "state"),
+		size:      describe("torrents_bytes", "Size of all torrents."),
+		members:   describe("swarm_torrents", "Torrents that take part in the swarm."),
+		swarm:     describe("swarm_bytes_total", "Data of torrents exchanged with peers: down, with what was of no use, and up.", "dir"),
+		peers:     describe("peers", "Connected peers; each counts for each of its torrents."),
+		amplification: describe("read_amplification_ratio",
+			"Bytes that came from peers for each that clients were sent, since the start; 0 while none was sent."),
 		cached:     describe("cache_bytes", "Data in the cache, counted in whole pieces."),
 		cacheLimit: describe("cache_limit_bytes", "What the cache may take on disk now."),
 		cacheUsed:  describe("cache_used_bytes", "What the cache takes on disk, or is about to."),
+		evictions:  describe("cache_evictions_total", "Pieces that were evicted: for room, on request, or as their torrent was removed.", "reason"),
 		lodged:     describe("cache_archive_bytes", "What is kept of archives, within shoal_cache_used_bytes, by the folder of the cache.", "folder"),
 		cacheFiles: describe("cache_open_files", "Files of the cache that are open."),
 	}
@@ -55,6 +59,15 @@ func (m *swarmMetrics) Collect(to chan<- prometheus.Metric) {
 	} {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 	}
-	to <- prometheus.MustNewConstMetric(m.received, prometheus.CounterValue, float64(s.Received))
-	to <- prometheus.MustNewConstMetric(m.sent, prometheus.CounterValue, float64(s.Sent))
+	for dir, n := range map[string]int64{"down": s.Received, "up": s.Sent} {
+		to <- prometheus.MustNewConstMetric(m.swarm, prometheus.CounterValue, float64(n), dir)
+	}
+	for why, n := range s.Evicted {
+		to <- prometheus.MustNewConstMetric(m.evictions, prometheus.CounterValue, float64(n), why)
+	}
+	ratio := 0.0
+	if delivered := m.delivered(); delivered > 0 {
+		ratio = float64(s.Received) / float64(delivered)
+	}
+	to <- prometheus.MustNewConstMetric(m.amplification, prometheus.GaugeValue, ratio)
 }

@@ -100,6 +100,8 @@ type Options struct {
 	Changes func(ctx context.Context, client netip.AddrPort, record []byte) ([]byte, error)
 	// Read is told of each READ that returned data.
 	Read func(call *rpc.Call, node tree.Node, offset int64, n int)
+	// Wait is told of each READ that begins to wait for its data, and over is called when that ends.
+	Wait func(client netip.Addr, node tree.Node) (over func())
 	// Logger is told, once in a while, why something cannot be listed.
 	Logger *slog.Logger
 }

@@ -79,10 +79,11 @@ func (r *reading) clip(offset uint64, count uint32, size int64, stream bool) {
 
 // later answers a READ when its data is there.
 func (s *Server) later(call *rpc.Call, r *reading, reply []byte) ([]byte, rpc.Status) {
-	own := *r
+	own, client := *r, call.Client.Addr()
 	var err error
-	reader := tree.Reader(call.Client.Addr().String())
+	reader := tree.Reader(client.String())
 	wait := func(untilAnswered context.Context) {
+		defer s.opts.Wait(client, own.node)()
 		ctx, cancel := context.WithTimeoutCause(untilAnswered, s.opts.ReadWait, errTooLong)
 		defer cancel()
 		var release func()

@@ -57,6 +57,7 @@ func serve(t testing.TB, tr *tree.Tree, edit func(*Options)) *export {
 	r := relay.New(tr)
 	opts := Options{
 		Tree: tr, ReadWait: patience, Space: func() Space { return disk }, Changes: r.Call,
+		Wait: func(netip.Addr, tree.Node) func() { return func() {} },
 		Read: func(_ *rpc.Call, node tree.Node, offset int64, n int) {
 			e.mu.Lock()
 			defer e.mu.Unlock()

@@ -70,6 +70,7 @@ type Cache struct {
 	blocked  atomic.Bool // somebody waits for room
 
 	unwritten atomic.Int64 // bytes of room that is taken and has no data on disk yet
+	evictions evictions
 
 	workers    *workers
 	assemblies assemblies
@@ -282,7 +283,11 @@ func (c *Cache) Remove(key Key) error {
 	tenantsErr := c.forgetTenants(key)
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
+	pieces := c.closedPieces(key)
 	_, err := c.forget(key)
+	if err == nil {
+		c.evictions.add(OnRemoval, pieces)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.pinned, key)

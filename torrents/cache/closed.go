@@ -166,8 +166,9 @@ func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	had := f.saved.present()
 	if f.data == nil || c.noHoles.Load() {
-		freed, err = c.forget(key)
+		freed, err = c.evictAll(key, had)
 		return freed, 0, err
 	}
 	before, err := f.data.Stat()
@@ -175,12 +176,12 @@ func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int
 		return 0, 0, err
 	}
 	if before.Size() != f.geometry.Size { // the states are not of this data
-		freed, err = c.forget(key)
+		freed, err = c.evictAll(key, had)
 		return freed, 0, err
 	}
 	doomed, left, edgesFreed := f.choose(enough, ofEdges, c.Tally(key).lent.Load())
 	if left.have.count() == 0 {
-		freed, err = c.forget(key)
+		freed, err = c.evictAll(key, had)
 		return freed, edgesFreed, err
 	}
 	if len(doomed) > 0 {
@@ -189,8 +190,17 @@ func (c *Cache) evictFrom(key Key, enough, ofEdges int64) (freed, edgesFreed int
 			return 0, 0, err
 		}
 	}
+	c.evictions.add(ForRoom, had-left.have.count())
 	left.bytes = f.onDisk()
 	return c.closedChanged(key, left), edgesFreed, nil
+}
+
+// evictAll evicts all of a torrent that is not open, which had so many pieces, and returns how many bytes it had. It needs c.evicting.
+func (c *Cache) evictAll(key Key, pieces int) (freed int64, err error) {
+	if freed, err = c.forget(key); err == nil {
+		c.evictions.add(ForRoom, pieces)
+	}
+	return freed, err
 }
 
 // choose says which pieces to evict, among them such as are not there, and what is left then. Heads and tails are the last, and go up to

@@ -174,6 +174,7 @@ type victim struct {
 type batch struct {
 	pieces []int // that are doomed
 	freed  []int // these, and others of their units, of which nothing is on disk
+	why    Reason
 }
 
 // evictOpen evicts pieces of open torrents.
@@ -443,7 +444,7 @@ func (p *Pieces) Evict(span Span) (freed int64, err error) {
 	c := p.cache
 	c.evicting.Lock()
 	defer c.evicting.Unlock()
-	var b batch
+	b := batch{why: OnRequest}
 	switch {
 	case !c.noHoles.Load():
 		for i := span.First; i <= span.Last; {
@@ -470,6 +471,9 @@ func (p *Pieces) dropDoomed(b batch) error {
 	c.mu.Lock()
 	p.mu.Lock()
 	for _, i := range b.pieces {
+		if err == nil && p.slots[i].state == leaving {
+			c.evictions.add(b.why, 1)
+		}
 		p.settle(i, err == nil)
 	}
 	p.emptying = false

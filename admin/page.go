@@ -1,0 +1,236 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"shoal/admin/locale"
+	"shoal/torrents"
+)
+
+// page is what is shown at an address. Its template has the page's name, and defines "content", and for each part a template of the
+// part's name, which has one element with the part's name as its id: that is what is sent again while the page is open, when it
+// has become another.
+type page struct {
+	name    string   // of its template, of its texts, and in the navigation
+	nav     string   // its entry in the navigation, if that is not its name
+	parts   []string // what is live
+	scripts []string // static files beside those that every page has
+}
+
+// viewFunc returns what the template of a page shows. It runs again and again while the page is open and has parts.
+type viewFunc func(*http.Request) (any, error)
+
+// titled is a view that knows a better title than the page's.
+type titled interface{ title() string }
+
+// frame is what layout and page are made of.
+type frame struct {
+	Page    string // the entry in the navigation
+	Title   string
+	Lang    string
+	Theme   string // auto, light or dark
+	User    string // who is logged in; empty on pages for everybody
+	Note    *note
+	Parts   []string // that are live
+	Scripts []string
+	Locales []*locale.Locale
+	Version string
+	Here    string // the address of the page, with its query
+
+	// Generated says that the password is the one that Shoal made.
+	Generated bool
+
+	View any
+}
+
+// note is what the page before has to say on the next one.
+type note struct {
+	Text  string `json:"t"`
+	Error bool   `json:"e,omitempty"`
+}
+
+const (
+	themeCookie    = "shoal_theme"
+	languageCookie = "shoal_language"
+	noteCookie     = "shoal_note"
+
+	// maxNote bounds what a note says, so that it fits a cookie.
+	maxNote = 2000
+)
+
+// registerPages is everything that is for people.
+func (s *server) registerPages(r *mux.Router) {
+	s.handlePage(r, "/", overviewPage, s.viewOverview)
+	s.registerAppearance(r)
+}
+
+// handlePage puts a page at a path.
+func (s *server) handlePage(r *mux.Router, path string, p page, view viewFunc) {
+	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept, Accept-Language, Cookie")
+		if len(p.parts) > 0 && r.Header.Get("Accept") == "text/event-stream" {
+			s.streamPage(w, r, &p, view)
+			return
+		}
+		v, err := view(r)
+		if err != nil {
+			s.failPage(w, r, err)
+			return
+		}
+		s.render(w, r, http.StatusOK, &p, v)
+	}).Methods(http.MethodGet, http.MethodHead)
+}
+
+// locale is the language of a request.
+func (s *server) locale(r *http.Request) *locale.Locale {
+	return s.locales.Find(cookieValue(r, languageCookie), r.Header.Get("Accept-Language"))
+}
+
+func cookieValue(r *http.Request, name string) string {
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+func (s *server) frame(r *http.Request, p *page, view any) *frame {
+	l := s.locale(r)
+	f := &frame{
+		Page: p.nav, Title: l.T(p.name + ".title"), Lang: l.Tag.String(), Theme: "auto", User: s.userName(r),
+		Parts: p.parts, Scripts: p.scripts, Locales: s.locales.All(), Version: s.version, Here: r.URL.RequestURI(), View: view,
+	}
+	if f.Page == "" {
+		f.Page = p.name
+	}
+	if theme := cookieValue(r, themeCookie); theme == "light" || theme == "dark" {
+		f.Theme = theme
+	}
+	if v, ok := view.(titled); ok {
+		f.Title = v.title()
+	}
+	f.Generated = f.User != "" && s.passwordGenerated()
+	return f
+}
+
+// render answers with a page.
+func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *page, view any) {
+	f := s.frame(r, p, view)
+	f.Note = takeNote(w, r, s.base)
+	var b bytes.Buffer
+	if err := s.pages[f.Lang][p.name].ExecuteTemplate(&b, "layout.html", f); err != nil {
+		s.log.Error("a page cannot be made", "page", p.name, "err", err)
+		http.Error(w, internalError, http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the client may be gone
+}
+
+// streamPage sends the parts of a page that have become others, until the page is left.
+func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, view viewFunc) {
+	s.stream(w, r, func() ([]fragment, error) {
+		v, err := view(r)
+		if err != nil {
+			return nil, err
+		}
+		f := s.frame(r, p, v)
+		parts := make([]fragment, 0, len(p.parts))
+		for _, name := range p.parts {
+			var b bytes.Buffer
+			if err := s.pages[f.Lang][p.name].ExecuteTemplate(&b, name, f); err != nil {
+				return nil, err
+			}
+			parts = append(parts, fragment{Name: name, Data: b.Bytes()})
+		}
+		return parts, nil
+	})
+}
+
+// failPage answers with an error as a page, or as a problem to who asks for no page.
+func (s *server) failPage(w http.ResponseWriter, r *http.Request, err error) {
+	s.problemPage(w, r, s.problemOf(r, err))
+}
+
+func (s *server) problemPage(w http.ResponseWriter, r *http.Request, p problem) {
+	if !wantsPage(r) {
+		s.problem(w, p)
+		return
+	}
+	s.render(w, r, p.Status, &page{name: "error"}, p)
+}
+
+// wantsPage says whether a request comes from somebody who looks at pages.
+func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
+
+// redirect leads on to another page, after a form was done. What is to be said there is a text of the request's language.
+func (s *server) redirect(w http.ResponseWriter, r *http.Request, to string, n note) {
+	if n.Text != "" {
+		for len(n.Text) > maxNote {
+			n.Text = n.Text[:maxNote/2] + "…"
+		}
+		b, _ := json.Marshal(n) // it has nothing that JSON cannot encode
+		http.SetCookie(w, &http.Cookie{
+			Name: noteCookie, Value: base64.RawURLEncoding.EncodeToString(b), Path: s.base + "/",
+			HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(time.Minute.Seconds()),
+		})
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// takeNote returns the note that the page before has left, if any, and takes it away.
+func takeNote(w http.ResponseWriter, r *http.Request, base string) *note {
+	value := cookieValue(r, noteCookie)
+	if value == "" || len(value) > 4*maxNote {
+		return nil
+	}
+	http.SetCookie(w, &http.Cookie{Name: noteCookie, Path: base + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	b, err := base64.RawURLEncoding.DecodeString(value)
+	var n note
+	if err != nil || json.Unmarshal(b, &n) != nil {
+		return nil
+	}
+	return &n
+}
+
+// maxForm is the largest form without files, in bytes.
+const maxForm = 1 << 20
+
+// readForm reads a form without files.
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return formError(err)
+	}
+	return nil
+}
+
+// form is a handler of a form: what it returns is where to go then, and what to say there; or why not.
+func (s *server) form(handle func(r *http.Request) (to string, n note, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := readForm(w, r); err != nil {
+			s.failPage(w, r, err)
+			return
+		}
+		to, n, err := handle(r)
+		if err != nil {
+			s.failPage(w, r, err)
+			return
+		}
+		s.redirect(w, r, to, n)
+	}
+}
+
+// infohashOf is the torrent that a path names.
+func infohashOf(r *http.Request) (torrents.Infohash, error) {
+	return torrents.ParseInfohash(mux.Vars(r)["infohash"])
+}

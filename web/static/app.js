@@ -1,0 +1,153 @@
+// What every page does beside its forms, which work without this.
+'use strict';
+
+(() => {
+  const body = document.body;
+
+  // Live parts. The page's own address sends parts of it that have become others, as events with their names.
+  let feed = null;
+
+  function follow() {
+    if (!body.dataset.feed || feed || document.hidden) return;
+    feed = new EventSource(body.dataset.feed);
+    feed.addEventListener('open', () => offline(false));
+    feed.addEventListener('error', () => {
+      offline(true);
+      if (feed.readyState !== EventSource.CLOSED) return; // it is tried again by itself
+      feed = null;
+      setTimeout(check, 3000);
+    });
+    for (const name of body.dataset.parts.trim().split(' ')) feed.addEventListener(name, (event) => replace(name, event.data));
+  }
+
+  function leave() {
+    if (feed) feed.close();
+    feed = null;
+  }
+
+  // check finds out why the stream was refused: the session may have ended, and the page leads to the login then.
+  async function check() {
+    try {
+      const answer = await fetch(location.href, { method: 'HEAD', redirect: 'manual' });
+      if (answer.type === 'opaqueredirect' || answer.status === 401) location.reload();
+      else follow();
+    } catch {
+      setTimeout(check, 5000);
+    }
+  }
+
+  function offline(yes) {
+    const note = document.getElementById('offline');
+    if (note) note.hidden = !yes;
+  }
+
+  function replace(name, html) {
+    const old = document.getElementById(name);
+    if (!old || old.contains(document.activeElement) && document.activeElement.matches('input, select, textarea')) return;
+    if (selecting(old)) return;
+    if (window.htmx) htmx.swap({ sourceElement: old, target: old, text: html, swap: 'outerMorph' });
+    else old.outerHTML = html;
+    document.dispatchEvent(new CustomEvent('shoal:part', { detail: name }));
+  }
+
+  // selecting says whether somebody marks text in there, which would be lost.
+  function selecting(element) {
+    const selection = getSelection();
+    return selection && !selection.isCollapsed && element.contains(selection.anchorNode);
+  }
+
+  document.addEventListener('visibilitychange', () => (document.hidden ? leave() : follow()));
+  addEventListener('pagehide', leave);
+  follow();
+
+  // Copying.
+  document.addEventListener('click', async (event) => {
+    const button = event.target.closest('button[data-copy]');
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    await copy(source);
+    const before = button.textContent;
+    button.textContent = body.dataset.copied;
+    setTimeout(() => (button.textContent = before), 2000);
+  });
+
+  // copy uses what browsers allow without TLS, too, which navigator.clipboard is not.
+  async function copy(source) {
+    const text = 'value' in source ? source.value : source.textContent;
+    if (navigator.clipboard) {
+      try {
+        await navigator.clipboard.writeText(text);
+        return;
+      } catch { /* not allowed */ }
+    }
+    const range = document.createRange();
+    range.selectNodeContents(source);
+    const selection = getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+    document.execCommand('copy');
+    selection.removeAllRanges();
+  }
+
+  // Adding by paste and drop, anywhere.
+  const add = body.dataset.add;
+  if (!add) return;
+
+  const links = (text) => text.split(/[\r\n]+/).map((line) => line.trim()).filter((line) =>
+    /^magnet:\?/i.test(line) || /^https?:\/\/\S+$/i.test(line) || /^([0-9a-f]{40}|[0-9a-f]{64}|[a-z2-7]{32})$/i.test(line));
+
+  document.addEventListener('paste', (event) => {
+    if (event.target.closest?.('input, textarea, [contenteditable]')) return;
+    const files = torrentFiles(event.clipboardData);
+    const found = links(event.clipboardData.getData('text'));
+    if (!files.length && !found.length) return;
+    event.preventDefault();
+    preview(found, files);
+  });
+
+  document.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    body.classList.add('drop');
+  });
+  document.addEventListener('dragleave', (event) => {
+    if (!event.relatedTarget) body.classList.remove('drop');
+  });
+  document.addEventListener('drop', (event) => {
+    body.classList.remove('drop');
+    const files = torrentFiles(event.dataTransfer);
+    const found = links(event.dataTransfer.getData('text/uri-list') || event.dataTransfer.getData('text'));
+    if (event.target.closest?.('textarea') && !files.length) return;
+    event.preventDefault();
+    if (files.length || found.length) preview(found, files);
+  });
+
+  function torrentFiles(transfer) {
+    return [...(transfer.files || [])].filter((file) => /\.torrent$/i.test(file.name) || file.type === 'application/x-bittorrent');
+  }
+
+  // preview hands everything to the page that shows what would be added, as its own form does.
+  function preview(found, files) {
+    const form = document.createElement('form');
+    form.method = 'post';
+    form.action = add;
+    form.enctype = 'multipart/form-data';
+    form.hidden = true;
+    const text = document.createElement('textarea');
+    text.name = 'links';
+    text.value = found.join('\n');
+    const input = document.createElement('input');
+    input.type = 'file';
+    input.name = 'torrent';
+    input.multiple = true;
+    const transfer = new DataTransfer();
+    files.forEach((file) => transfer.items.add(file));
+    input.files = transfer.files;
+    const action = document.createElement('input');
+    action.type = 'hidden';
+    action.name = 'do';
+    action.value = 'preview';
+    form.append(text, input, action);
+    body.append(form);
+    form.submit();
+  }
+})();
