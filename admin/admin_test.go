@@ -27,6 +27,7 @@ import (
 	"go.uber.org/goleak"
 
 	"shoal/admin/access"
+	"shoal/admin/history"
 	"shoal/admin/logs"
 	"shoal/torrents"
 	"shoal/tree"
@@ -51,6 +52,7 @@ type site struct {
 	clients []Client
 	readers []Reader
 	inside  *shelf
+	history *history.History
 	recent  *logs.Recent
 	tree    *tree.Tree
 }
@@ -64,6 +66,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		log:     &testLog{},
 		dataDir: filepath.Join(dir, "data"),
 		inside:  &shelf{},
+		history: history.New(func() history.Sample { return history.Sample{} }),
 		recent:  logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes),
 		tree:    tree.New(time.Now()),
 	}
@@ -158,6 +161,7 @@ func (s *site) at(base string) http.Handler {
 		Readers:      func() []Reader { return s.readers },
 		Tree:         s.tree,
 		Inside:       s.inside,
+		History:      s.history,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(testMetrics))

@@ -222,6 +222,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"LogRecord": recordJSON{}, "LogAttr": attrJSON{},
 		"Archive": Archive{}, "Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
+		"History": historyJSON{},
 	} {
 		b, err := json.Marshal(sent)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"shoal/admin/access"
 	"shoal/admin/guard"
+	"shoal/admin/history"
 	"shoal/admin/locale"
 	"shoal/admin/logs"
 	"shoal/torrents"
@@ -36,12 +37,13 @@ type Options struct {
 	AllowedHosts   []string       // that the site has beside local ones, see guard.Hosts
 	TrustedProxies []netip.Prefix // of reverse proxies that tell who asks, see guard.Proxies
 
-	Tree    *tree.Tree      // what /fs/ shows
-	Inside  Archives        // those in torrents
-	Clients func() []Client // who has made NFS calls
-	Readers func() []Reader // who reads what now over NFS
-	Export  Export          // how clients reach the NFS server
-	Metrics http.Handler    // for Prometheus
+	Tree    *tree.Tree       // what /fs/ shows
+	Inside  Archives         // those in torrents
+	Clients func() []Client  // who has made NFS calls
+	Readers func() []Reader  // who reads what now over NFS
+	Export  Export           // how clients reach the NFS server
+	History *history.History // nil is an empty one
+	Metrics http.Handler     // for Prometheus
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
 
@@ -59,6 +61,7 @@ type server struct {
 	inside   Archives
 	clients  func() []Client
 	readers  func() []Reader
+	history  *history.History
 	metrics  http.Handler
 	export   Export
 	requests *RequestMetrics
@@ -85,6 +88,7 @@ func New(opts Options) http.Handler {
 		started:  time.Now(),
 		inside:   opts.Inside,
 		clients:  opts.Clients,
+		history:  cmp.Or(opts.History, history.New(nil)),
 		metrics:  opts.Metrics,
 		export:   opts.Export,
 		requests: cmp.Or(opts.Requests, NewRequestMetrics()),

@@ -8,5 +8,3 @@ type fragment struct {
 }
 
 func (s *server) stream(w http.ResponseWriter, r *http.Request, parts func() ([]fragment, error)) {}
-
-func (s *server) readRate() int64 { return 0 }

@@ -141,6 +141,9 @@ func TestExportIsSeen(t *testing.T) {
 	if c.Addr != here || c.Machine != "tv" || c.Connections != 1 || c.Mounts[0].Path != "/films/a torrent" || c.Calls != 3 || c.BytesRead != 4 {
 		t.Errorf("the client is %+v", c)
 	}
+	if got := export.BytesRead(); got != 4 {
+		t.Errorf("the export has sent %d bytes, want 4", got)
+	}
 	if want := (admin.Reader{
 		Protocol: admin.ProtocolNFS, Client: here, Path: "/films/a torrent/a file", Infohash: [20]byte{0xab}, Size: 10, Offset: 7, BytesRead: 4,
 	}); *r != want {

@@ -17,6 +17,7 @@ import (
 
 	"shoal/admin"
 	"shoal/admin/access"
+	"shoal/admin/history"
 	"shoal/admin/logs"
 	"shoal/nfsfs"
 	"shoal/torrents"
@@ -161,12 +162,14 @@ func serveLibrary(
 		return errors.Join(err, export.Close(), web.Close())
 	}
 	defer func() { err = errors.Join(err, who.Close()) }()
+	past := history.New(figures(&of, library))
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
 			Export:  admin.Export{Port: export.Addr().Port, Portmapped: export.Portmapped(), Allow: cfg.NFSAllow},
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
+			Clients: clients(export), Readers: readers(export), History: past,
+			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
@@ -182,6 +185,10 @@ func serveLibrary(
 		return nil
 	})
 	group.Go(export.Serve)
+	group.Go(func() error {
+		past.Run(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
