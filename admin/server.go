@@ -1,13 +1,11 @@
-// Package admin is the administration over HTTP: the pages and the JSON API.
+// Package admin is the administration over HTTP: the pages and the JSON API. Below /fs/ it shows the tree that NFS clients see.
 //
-// Everything but /healthz needs "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
-// are problem+json (RFC 9457) with a sentence for people.
+// Everything but /healthz, /login and static files needs a login, or "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
+// are problem+json (RFC 9457) with a sentence for people, or a page for who asks for one.
 package admin
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"crypto/subtle"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -18,7 +16,9 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/access"
 	"shoal/admin/guard"
+	"shoal/admin/history"
 	"shoal/admin/locale"
 	"shoal/admin/logs"
 	"shoal/torrents"
@@ -30,19 +30,20 @@ import (
 type Options struct {
 	Library  *torrents.Library
 	Archives torrents.Archives // of new routes that do not say
-	Token    string            // the bearer token; not empty
+	Access   *access.Access    // who may use the site
 	BasePath string            // where the site is, "/" or "/shoal"
 	Version  string            // of the program
 
 	AllowedHosts   []string       // that the site has beside local ones, see guard.Hosts
 	TrustedProxies []netip.Prefix // of reverse proxies that tell who asks, see guard.Proxies
 
-	Tree    *tree.Tree      // what /fs/ shows
-	Inside  Archives        // those in torrents
-	Clients func() []Client // who has made NFS calls
-	Readers func() []Reader // who reads what now over NFS
-	Export  Export          // how clients reach the NFS server
-	Metrics http.Handler    // for Prometheus
+	Tree    *tree.Tree       // what /fs/ shows
+	Inside  Archives         // those in torrents
+	Clients func() []Client  // who has made NFS calls
+	Readers func() []Reader  // who reads what now over NFS
+	Export  Export           // how clients reach the NFS server
+	History *history.History // nil is an empty one
+	Metrics http.Handler     // for Prometheus
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
 
@@ -53,13 +54,14 @@ type Options struct {
 type server struct {
 	library  *torrents.Library
 	archives torrents.Archives
-	token    [sha256.Size]byte
+	access   *access.Access
 	base     string // of every path; without a slash at its end
 	version  string
 	started  time.Time
 	inside   Archives
 	clients  func() []Client
 	readers  func() []Reader
+	history  *history.History
 	metrics  http.Handler
 	export   Export
 	requests *RequestMetrics
@@ -83,12 +85,13 @@ func New(opts Options) http.Handler {
 	s := &server{
 		library:  opts.Library,
 		archives: opts.Archives,
-		token:    sha256.Sum256([]byte(opts.Token)),
+		access:   opts.Access,
 		base:     strings.TrimSuffix(opts.BasePath, "/"),
 		version:  opts.Version,
 		started:  time.Now(),
 		inside:   opts.Inside,
 		clients:  opts.Clients,
+		history:  cmp.Or(opts.History, history.New(nil)),
 		metrics:  opts.Metrics,
 		export:   opts.Export,
 		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
@@ -145,7 +148,7 @@ func (s *server) routes() *mux.Router {
 	}
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/metrics", s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc(metricsPath, s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
 	s.registerFS(r)
 
 	api := r.PathPrefix("/api/v1").Subrouter()
@@ -161,7 +164,7 @@ func (s *server) routes() *mux.Router {
 	s.registerWatch(api)
 	s.registerLogs(api)
 
-	r.HandleFunc("/static/{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)
 	return site
 }
@@ -188,7 +191,11 @@ func (s *server) noRoute(site *mux.Router) http.Handler {
 	})
 }
 
-const healthPath = "/healthz"
+// Paths that others have to know.
+const (
+	healthPath  = "/healthz"
+	metricsPath = "/metrics"
+)
 
 // health says that requests are served.
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {
@@ -199,28 +206,6 @@ func (s *server) health(w http.ResponseWriter, _ *http.Request) {
 func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(web.OpenAPI) // the client may be gone
-}
-
-// authenticate lets nobody in without the token, so that a new route needs it unless it is named
-// here.
-func (s *server) authenticate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != s.base+healthPath && !s.authorized(r) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal"`)
-			s.problem(w, problem{
-				Status: http.StatusUnauthorized,
-				Detail: "This needs the header “Authorization: Bearer <token>” with the API token.",
-			})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *server) authorized(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	given := sha256.Sum256([]byte(token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], s.token[:]) == 1
 }
 
 // recovered answers for a handler that panics.

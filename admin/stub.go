@@ -8,8 +8,3 @@ type fragment struct {
 }
 
 func (s *server) stream(w http.ResponseWriter, r *http.Request, parts func() ([]fragment, error)) {}
-func (s *server) userName(*http.Request) string                                                   { return "admin" }
-
-func (s *server) passwordGenerated() bool { return false }
-
-func (s *server) readRate() int64 { return 0 }

@@ -22,6 +22,7 @@ func (s *server) registerSwarm(api *mux.Router) {
 	api.HandleFunc("/torrents/{infohash}/peers", s.withInfohash(s.listPeers)).Methods(get...)
 	api.HandleFunc("/torrents/{infohash}/trackers", s.withInfohash(s.listTrackers)).Methods(get...)
 	api.HandleFunc("/stats", s.stats).Methods(get...)
+	api.HandleFunc("/stats/history", s.statsHistory).Methods(get...)
 }
 
 // withInfohash is a handler for the torrent that the path names. What it returns as an error is answered so.
