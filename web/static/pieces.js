@@ -9,6 +9,7 @@
   const pieceLength = Number(canvas.dataset.pieceLength);
   const numbers = new Intl.NumberFormat(document.documentElement.lang);
   const context = canvas.getContext('2d');
+  const label = canvas.getAttribute('aria-label');
 
   let pieces = new Uint8Array(Number(canvas.dataset.count)); // a state each
   let etag = '', drawn = '', shown = true, loading = false;
@@ -64,7 +65,9 @@
       for (let y = top; y < top + cell - gap; y++) pixels.fill(pixel, y * canvas.width + left, y * canvas.width + left + cell - gap);
     }
     context.putImageData(image, 0, 0);
-    for (const reader of readers()) mark(reader);
+    const present = readers();
+    present.forEach(mark);
+    canvas.setAttribute('aria-label', [label, ...present.map(({ client, file }) => `${client}: ${file}`)].join('. '));
   }
 
   // readers are the rows of the live table that have a place.
@@ -85,9 +88,9 @@
     context.strokeStyle = '#000';
     context.strokeRect(left - 3 * scale, top - 3 * scale, cell + 6 * scale, cell + 6 * scale);
     context.font = `${size}px system-ui, sans-serif`;
-    const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
-    const label = short(`${client} · ${file.split('/').pop()}`, 48);
-    const width = context.measureText(label).width + 2 * inset, tall = size + 2 * inset;
+    const short = (s, length) => (s.length > length ? `${s.slice(0, length - 1)}…` : s);
+    const text = short(`${client} · ${file.split('/').pop()}`, 48);
+    const width = context.measureText(text).width + 2 * inset, tall = size + 2 * inset;
     const right = left + cell + 5 * scale;
     const x = right + width <= canvas.width ? right : Math.max(0, left - 5 * scale - width);
     const y = Math.max(0, Math.min(top + cell / 2 - tall / 2, canvas.height - tall));
@@ -95,7 +98,7 @@
     context.fillRect(x, y, width, tall);
     context.fillStyle = '#fff';
     context.textBaseline = 'middle';
-    context.fillText(label, x + inset, y + tall / 2);
+    context.fillText(text, x + inset, y + tall / 2);
   }
 
   // tell writes the counts of the legend.
