@@ -48,6 +48,9 @@ type Options struct {
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
 
+	// Done is closed when the server stops, which ends the streams; nil if it never does.
+	Done <-chan struct{}
+
 	Logger *slog.Logger
 	Logs   *logs.Recent // the recent log; nil is an empty one
 }
@@ -73,7 +76,12 @@ type server struct {
 	locales *locale.Locales
 	pages   map[string]templates // by language
 
-	tree      *tree.Tree
+	tree         *tree.Tree
+	done         <-chan struct{}
+	stillAllowed func(*http.Request) bool // says of a stream that is open whether it may go on
+	streams      streams
+	ticks        ticks
+
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
 }
@@ -96,9 +104,13 @@ func New(opts Options) http.Handler {
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
 
+		done:  opts.Done,
+		ticks: newTicks(),
+
 		tree:      opts.Tree,
 		transfers: make(chan struct{}, maxTransfers),
 	}
+	s.stillAllowed = s.authorized
 	s.readers = s.allReaders(opts.Readers)
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
@@ -161,6 +173,7 @@ func (s *server) routes() *mux.Router {
 	s.registerClients(api)
 	s.registerWatch(api)
 	s.registerLogs(api)
+	s.registerEvents(api)
 
 	r.HandleFunc("/static/{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)

@@ -158,11 +158,12 @@ func serveLibrary(
 		of.torrents = library.Torrents
 	}
 	past := history.New(figures(&of, library))
+	group, ctx := errgroup.WithContext(ctx)
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
-			Clients: clients(export), Readers: readers(export), History: past,
+			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
@@ -171,7 +172,6 @@ func serveLibrary(
 		MaxHeaderBytes:    maxHTTPHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
