@@ -3,13 +3,16 @@ package admin
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,6 +26,7 @@ import (
 	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
+	"shoal/admin/access"
 	"shoal/admin/history"
 	"shoal/admin/logs"
 	"shoal/torrents"
@@ -38,6 +42,7 @@ const testToken = "the-token-of-the-tests"
 // site is an admin site with a library of its own, which has the routes films and music.
 type site struct {
 	library   *torrents.Library
+	access    *access.Access
 	watcher   *watcher
 	log       *testLog
 	dataDir   string
@@ -91,8 +96,54 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		}
 	})
 	s.library = library
+	s.access = openAccess(t, s.dataDir)
 	s.handler = s.at("/")
 	return s
+}
+
+// accessFile is one with the password testPassword. It is made once, as hashing takes long.
+var accessFile = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "access")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "access.json")
+	a, err := access.Open(access.Options{Path: path, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	err = a.ChangePassword(context.Background(), netip.Addr{}, a.FirstPassword(), testPassword)
+	if err := errors.Join(err, a.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+const testPassword = "the password of the tests"
+
+// openAccess lets in who has testToken, or testPassword.
+func openAccess(t testing.TB, dir string) *access.Access {
+	t.Helper()
+	b, err := accessFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Beside the data folder, as tests compare what is in there.
+	path := filepath.Join(filepath.Dir(dir), "access.json")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := access.Open(access.Options{Path: path, Token: testToken, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Errorf("close the access: %v", err)
+		}
+	})
+	return a
 }
 
 // testCacheLimit is that of the tests, in bytes, so that they go by no disk.
@@ -104,7 +155,7 @@ const testMetrics = "shoal_tests 1\n"
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
 	return New(Options{
-		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Token: testToken, BasePath: base, Version: "v1",
+		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Access: s.access, BasePath: base, Version: "v1",
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
 		Clients:      func() []Client { return s.clients },
 		Readers:      func() []Reader { return s.readers },
@@ -368,6 +419,11 @@ func pathTemplate(route *mux.Route) (string, error) {
 // call is a route of the router with one of its methods.
 type call struct{ method, template string }
 
+// isPage says whether it is for people: openapi.yaml has the others.
+func (c call) isPage() bool {
+	return !strings.HasPrefix(c.template, "/api/") && !strings.HasPrefix(c.template, "/fs/") && c.template != healthPath && c.template != metricsPath
+}
+
 // calls lists what the router serves, so that a new route is tested without anybody thinking of it.
 func calls(t testing.TB) []call {
 	t.Helper()
@@ -401,7 +457,8 @@ func calls(t testing.TB) []call {
 // path is a path that the template matches, of a route and a torrent.
 func (c call) path(t testing.TB, route, infohash string) string {
 	t.Helper()
-	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0", "{path}", "").Replace(c.template)
+	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0", "{path}", "", "{path:.*}", "",
+		"{hash}", "missing", "{file:.+}", "app.css", "{hash}/{file:.+}", "missing/app.css").Replace(c.template)
 	if strings.Contains(path, "{") {
 		t.Fatalf("no test knows a value for a variable of %s; name it here", c.template)
 	}

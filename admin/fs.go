@@ -62,8 +62,11 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	case node.IsDir() && !isFolder:
 		// A path, as a reference that is relative to the request's could be one to another host. It is not kept: an archive
 		// may turn out to be a file.
-		to := url.URL{Path: s.base + fsPath + strings.Join(names, "/") + "/", RawPath: s.pathFS(names) + "/", RawQuery: r.URL.RawQuery}
-		w.Header().Set("Location", to.String())
+		to := s.pathFS(names) + "/"
+		if r.URL.RawQuery != "" {
+			to += "?" + r.URL.RawQuery
+		}
+		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusMovedPermanently)
 		return nil
 	case node.IsDir():
@@ -116,11 +119,11 @@ func (s *server) splitFS(u *url.URL) (names []string, isFolder bool, err error) 
 // pathFS is the path of a URL for names, without a slash at its end.
 func (s *server) pathFS(names []string) string {
 	base := url.URL{Path: s.base}
-	path := base.EscapedPath() + strings.TrimSuffix(fsPath, "/")
+	segments := []string{base.EscapedPath() + strings.TrimSuffix(fsPath, "/")}
 	for _, name := range names {
-		path += "/" + escapeName(name)
+		segments = append(segments, escapeName(name))
 	}
-	return path
+	return strings.Join(segments, "/")
 }
 
 // escapeName encodes a name so that it is one segment of a path, also at the beginning of a relative reference.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -69,6 +70,7 @@ const (
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
+	s.registerLogin(r)
 }
 
 // handlePage puts a page at a path.
@@ -116,7 +118,7 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 	if v, ok := view.(titled); ok {
 		f.Title = v.title()
 	}
-	f.Generated = f.User != "" && s.passwordGenerated()
+	f.Generated = f.User != "" && s.access.Generated()
 	return f
 }
 
@@ -207,6 +209,9 @@ const maxForm = 1 << 20
 
 // readForm reads a form without files.
 func readForm(w http.ResponseWriter, r *http.Request) error {
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/x-www-form-urlencoded" {
+		return &requestError{http.StatusUnsupportedMediaType, "The body has to be a form."}
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return formError(err)

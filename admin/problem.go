@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"shoal/admin/access"
 	"shoal/torrents"
 )
 
@@ -45,6 +46,10 @@ func (s *server) problemOf(r *http.Request, err error) problem {
 		write    *torrents.WriteError
 		tooLarge *http.MaxBytesError
 		request  *requestError
+
+		tooMany *access.TooManyError
+		refused *access.InputError
+		unsaved *access.WriteError
 	)
 	p := problem{Status: http.StatusInternalServerError, Detail: internalError}
 	switch {
@@ -54,6 +59,22 @@ func (s *server) problemOf(r *http.Request, err error) problem {
 		p = problem{
 			Status: http.StatusRequestEntityTooLarge,
 			Detail: fmt.Sprintf("The request is larger than %d bytes.", tooLarge.Limit),
+		}
+	case errors.Is(err, access.ErrWrong):
+		p = problem{Status: http.StatusUnauthorized, Detail: "User or password is wrong."}
+	case errors.As(err, &tooMany):
+		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}
+	case errors.Is(err, access.ErrSetElsewhere):
+		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
+	case errors.As(err, &refused):
+		p = problem{Status: http.StatusBadRequest, Detail: sentence(err)}
+	case errors.Is(err, access.ErrNotFound):
+		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
+	case errors.As(err, &unsaved):
+		s.log.Error("a change could not be written", "method", r.Method, "path", r.URL.Path, "err", err)
+		p.Detail = "The change was not made, as it could not be written to the data folder: " + reason(err) + "."
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			p.Status = http.StatusInsufficientStorage
 		}
 	case errors.As(err, &input):
 		p = problem{Status: http.StatusBadRequest, Detail: sentence(err)}

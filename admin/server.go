@@ -1,13 +1,11 @@
-// Package admin is the administration over HTTP: the pages and the JSON API.
+// Package admin is the administration over HTTP: the pages and the JSON API. Below /fs/ it shows the tree that NFS clients see.
 //
-// Everything but /healthz needs "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
-// are problem+json (RFC 9457) with a sentence for people.
+// Everything but /healthz, /login and static files needs a login, or "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
+// are problem+json (RFC 9457) with a sentence for people, or a page for who asks for one.
 package admin
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"crypto/subtle"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/access"
 	"shoal/admin/guard"
 	"shoal/admin/history"
 	"shoal/admin/locale"
@@ -31,7 +30,7 @@ import (
 type Options struct {
 	Library  *torrents.Library
 	Archives torrents.Archives // of new routes that do not say
-	Token    string            // the bearer token; not empty
+	Access   *access.Access    // who may use the site
 	BasePath string            // where the site is, "/" or "/shoal"
 	Version  string            // of the program
 
@@ -58,7 +57,7 @@ type Options struct {
 type server struct {
 	library  *torrents.Library
 	archives torrents.Archives
-	token    [sha256.Size]byte
+	access   *access.Access
 	base     string // of every path; without a slash at its end
 	version  string
 	started  time.Time
@@ -76,11 +75,10 @@ type server struct {
 	locales *locale.Locales
 	pages   map[string]templates // by language
 
-	tree         *tree.Tree
-	done         <-chan struct{}
-	stillAllowed func(*http.Request) bool // says of a stream that is open whether it may go on
-	streams      streams
-	ticks        ticks
+	tree    *tree.Tree
+	done    <-chan struct{}
+	streams streams
+	ticks   ticks
 
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
@@ -91,7 +89,7 @@ func New(opts Options) http.Handler {
 	s := &server{
 		library:  opts.Library,
 		archives: opts.Archives,
-		token:    sha256.Sum256([]byte(opts.Token)),
+		access:   opts.Access,
 		base:     strings.TrimSuffix(opts.BasePath, "/"),
 		version:  opts.Version,
 		started:  time.Now(),
@@ -110,7 +108,6 @@ func New(opts Options) http.Handler {
 		tree:      opts.Tree,
 		transfers: make(chan struct{}, maxTransfers),
 	}
-	s.stillAllowed = s.authorized
 	s.readers = s.allReaders(opts.Readers)
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
@@ -158,7 +155,7 @@ func (s *server) routes() *mux.Router {
 	}
 
 	r.HandleFunc(healthPath, s.health).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/metrics", s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc(metricsPath, s.serveMetrics).Methods(http.MethodGet, http.MethodHead)
 	s.registerFS(r)
 
 	api := r.PathPrefix("/api/v1").Subrouter()
@@ -175,7 +172,7 @@ func (s *server) routes() *mux.Router {
 	s.registerLogs(api)
 	s.registerEvents(api)
 
-	r.HandleFunc("/static/{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)
 	return site
 }
@@ -202,7 +199,11 @@ func (s *server) noRoute(site *mux.Router) http.Handler {
 	})
 }
 
-const healthPath = "/healthz"
+// Paths that others have to know.
+const (
+	healthPath  = "/healthz"
+	metricsPath = "/metrics"
+)
 
 // health says that requests are served.
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {
@@ -213,28 +214,6 @@ func (s *server) health(w http.ResponseWriter, _ *http.Request) {
 func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(web.OpenAPI) // the client may be gone
-}
-
-// authenticate lets nobody in without the token, so that a new route needs it unless it is named
-// here.
-func (s *server) authenticate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != s.base+healthPath && !s.authorized(r) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal"`)
-			s.problem(w, problem{
-				Status: http.StatusUnauthorized,
-				Detail: "This needs the header “Authorization: Bearer <token>” with the API token.",
-			})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *server) authorized(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	given := sha256.Sum256([]byte(token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], s.token[:]) == 1
 }
 
 // recovered answers for a handler that panics.

@@ -88,6 +88,13 @@ func streamClient(r *http.Request) netip.Prefix {
 // that comes again is sent what is other than what it has. It ends when the client hangs up, reads nothing for long or may not any more, when
 // parts fails, or the server stops. parts returns all of them each time; it is not called at the same time.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, parts func() ([]fragment, error)) {
+	s.streamWhile(w, r, parts, s.stillAllowed)
+}
+
+// streamWhile is stream for who may be sent it as long as allowed says so.
+func (s *server) streamWhile(
+	w http.ResponseWriter, r *http.Request, parts func() ([]fragment, error), allowed func(*http.Request) bool,
+) {
 	h := w.Header()
 	if r.Method == http.MethodHead {
 		setStreamHeaders(h)
@@ -132,7 +139,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, parts func() ([]
 		case <-time.After(s.ticks.wait()):
 		}
 		if time.Since(checked) >= allowedTime {
-			if !s.stillAllowed(r) {
+			if !allowed(r) {
 				return
 			}
 			checked = time.Now()

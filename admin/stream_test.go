@@ -92,14 +92,14 @@ func (r *eventReader) end(t testing.TB) {
 	}
 }
 
-// pipes is a listener without a network, whose connections wait by the clock of a bubble.
-type pipes struct {
+// pipeListener is a listener without a network, whose connections wait by the clock of a bubble.
+type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (p *pipes) Accept() (net.Conn, error) {
+func (p *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
 		return c, nil
@@ -108,14 +108,14 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error {
+func (p *pipeListener) Close() error {
 	p.once.Do(func() { close(p.closed) })
 	return nil
 }
 
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+func (p *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+func (p *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case p.conns <- theirs:
@@ -129,7 +129,7 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 type live struct {
 	*server
 	stop   chan struct{} // is server.done
-	pipes  *pipes
+	pipes  *pipeListener
 	http   *http.Server
 	client *http.Client
 
@@ -142,19 +142,20 @@ type live struct {
 // goLive serves a stream of parts.
 func goLive(t *testing.T, parts ...fragment) *live {
 	t.Helper()
-	l := &live{parts: parts, may: true, stop: make(chan struct{}), pipes: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}}
-	l.server = &server{log: slog.New(slog.DiscardHandler), done: l.stop, ticks: newTicks(), stillAllowed: func(*http.Request) bool {
+	l := &live{parts: parts, may: true, stop: make(chan struct{}), pipes: &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}}
+	l.server = &server{log: slog.New(slog.DiscardHandler), done: l.stop, ticks: newTicks()}
+	allowed := func(*http.Request) bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.may
-	}}
+	}
 	l.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			l.stream(w, r, func() ([]fragment, error) {
+			l.streamWhile(w, r, func() ([]fragment, error) {
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				return slices.Clone(l.parts), l.err
-			})
+			}, allowed)
 		}),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute,
 	}
@@ -210,11 +211,11 @@ func (l *live) count() int {
 	return l.streams.all
 }
 
-func text(name, data string) fragment { return fragment{Name: name, Data: []byte(data)} }
+func textPart(name, data string) fragment { return fragment{Name: name, Data: []byte(data)} }
 
 func TestStreamSendsWhatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"), text("b", "one\ntwo\r\nthree\rfour\n"), text("c", ""))
+		l := goLive(t, textPart("a", "1"), textPart("b", "one\ntwo\r\nthree\rfour\n"), textPart("c", ""))
 		r := l.open(t, "")
 		first := r.want(t, "a", "b", "c")
 		for i, want := range []string{"1", "one\ntwo\nthree\nfour\n", ""} {
@@ -239,7 +240,7 @@ func TestStreamSendsWhatChanges(t *testing.T) {
 
 func TestStreamHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"))
+		l := goLive(t, textPart("a", "1"))
 		r := l.open(t, "")
 		begin := r.want(t, "a")[0].at
 		// Longer than the server lets a request take that comes to an end.
@@ -256,7 +257,7 @@ func TestStreamHeartbeat(t *testing.T) {
 
 func TestStreamIsResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"), text("b", "1"), text("c", "1"))
+		l := goLive(t, textPart("a", "1"), textPart("b", "1"), textPart("c", "1"))
 		r := l.open(t, "")
 		first := r.want(t, "a", "b", "c")
 		_ = r.close()
@@ -281,7 +282,7 @@ func TestStreamOfManyParts(t *testing.T) {
 		var parts []fragment
 		var names []string
 		for i := range 500 {
-			parts = append(parts, text(fmt.Sprintf("part-%03d", i), "1"))
+			parts = append(parts, textPart(fmt.Sprintf("part-%03d", i), "1"))
 			names = append(names, parts[i].Name)
 		}
 		l := goLive(t, parts...)
@@ -303,7 +304,7 @@ func TestStreamEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := goLive(t, text("a", "1"))
+				l := goLive(t, textPart("a", "1"))
 				r := l.open(t, "")
 				r.want(t, "a")
 				time.Sleep(time.Minute)
@@ -325,7 +326,7 @@ func TestStreamEnds(t *testing.T) {
 // TestShutdownWaitsForNoStream: the server stops at once.
 func TestShutdownWaitsForNoStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"))
+		l := goLive(t, textPart("a", "1"))
 		r := l.open(t, "")
 		r.want(t, "a")
 		go func() { _, _ = io.Copy(io.Discard, r.lines) }() // a pipe keeps nothing for who does not read
@@ -340,7 +341,7 @@ func TestShutdownWaitsForNoStream(t *testing.T) {
 
 func TestStreamEndsWithTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"))
+		l := goLive(t, textPart("a", "1"))
 		r := l.open(t, "")
 		r.want(t, "a")
 		if n := l.count(); n != 1 {
@@ -357,7 +358,7 @@ func TestStreamEndsWithTheClient(t *testing.T) {
 // TestStreamOfASlowClient is one that asks, and then reads nothing.
 func TestStreamOfASlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"))
+		l := goLive(t, textPart("a", "1"))
 		conn, err := l.pipes.dial(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
@@ -379,7 +380,7 @@ func TestStreamOfASlowClient(t *testing.T) {
 
 func TestStreamsOfAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := goLive(t, text("a", "1"))
+		l := goLive(t, textPart("a", "1"))
 		var open []*eventReader
 		for range maxStreamsOfClient {
 			open = append(open, l.open(t, ""))

@@ -53,8 +53,8 @@ type Config struct {
 	HTTPBasePath   string         `env:"HTTP_BASE_PATH" envDefault:"/"`
 	AllowedHosts   []string       `env:"ALLOWED_HOSTS"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
-	AdminUser      string         `env:"ADMIN_USER" envDefault:"admin" later:"warn"`
-	AdminPassword  string         `env:"ADMIN_PASSWORD" later:"warn"`
+	AdminUser      string         `env:"ADMIN_USER" envDefault:"admin"`
+	AdminPassword  string         `env:"ADMIN_PASSWORD"`
 	APIToken       string         `env:"API_TOKEN"`
 
 	Routes   []string          `env:"ROUTES"`

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"shoal/admin"
+	"shoal/admin/access"
 	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/nfsfs/mount"
@@ -81,8 +83,13 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 		return archive.Stats{Inflated: 5, Delivered: 6, Open: 7, SegmentBytes: 8, Segments: 9, SpoolBytes: 10}
 	}
 	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: stats, inside: inside, torrents: oddTorrents}
+	who, err := access.Open(access.Options{Path: filepath.Join(t.TempDir(), "access.json"), Password: "password", Token: "token", Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = who.Close() })
 	return export, admin.New(admin.Options{
-		Token: "token", BasePath: "/shoal", Logger: log,
+		Access: who, BasePath: "/shoal", Logger: log,
 		Tree: names, Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests,
 	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/admin"
+	"shoal/admin/access"
 	"shoal/admin/history"
 	"shoal/admin/logs"
 	"shoal/nfsfs"
@@ -137,7 +137,7 @@ func below(dir, path string) bool {
 func serveLibrary(
 	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
 	recent *logs.Recent,
-) error {
+) (err error) {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
@@ -157,12 +157,18 @@ func serveLibrary(
 	if cfg.MetricsPerTorrent {
 		of.torrents = library.Torrents
 	}
+	who, err := openAccess(cfg, log)
+	if err != nil {
+		return errors.Join(err, export.Close(), web.Close())
+	}
+	defer func() { err = errors.Join(err, who.Close()) }()
 	past := history.New(figures(&of, library))
 	group, ctx := errgroup.WithContext(ctx)
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
-			Library: library, Archives: cfg.Archives, Token: token(cfg, log), BasePath: cfg.HTTPBasePath,
+			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
+			Export:  admin.Export{Port: export.Addr().Port, Portmapped: export.Portmapped(), Allow: cfg.NFSAllow},
 			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
@@ -197,6 +203,21 @@ func serveLibrary(
 	return group.Wait()
 }
 
+// openAccess opens the account of who may use the site, and prints the password if there was none.
+func openAccess(cfg *Config, log *slog.Logger) (*access.Access, error) {
+	who, err := access.Open(access.Options{
+		Path: filepath.Join(cfg.DataDir, "access.json"), User: cfg.AdminUser, Password: cfg.AdminPassword, Token: cfg.APIToken, Logger: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%sDATA_DIR: %w", prefix, err)
+	}
+	if password := who.FirstPassword(); password != "" {
+		log.Warn("this is the first start: log in with this password, and change it in the settings",
+			"user", who.User(), "password", logs.Once(password))
+	}
+	return who, nil
+}
+
 // mountCommand is what a person types on another machine.
 func mountCommand(export *nfsfs.Server) string {
 	if export.Portmapped() {
@@ -204,14 +225,4 @@ func mountCommand(export *nfsfs.Server) string {
 	}
 	port := export.Addr().Port
 	return fmt.Sprintf("mount -t nfs -o nfsvers=3,tcp,nolock,port=%[1]d,mountport=%[1]d HOST:/ /mnt", port)
-}
-
-// token returns the API token, or makes one that is good until the appliance stops.
-func token(cfg *Config, log *slog.Logger) string {
-	if cfg.APIToken != "" {
-		return cfg.APIToken
-	}
-	t := rand.Text()
-	log.Warn("no "+prefix+"API_TOKEN is set; this one is good until Shoal stops", "token", logs.Once(t))
-	return t
 }
