@@ -184,11 +184,14 @@ type statsJSON struct {
 }
 
 func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
-	t := s.library.Stats()
-	writeJSON(w, http.StatusOK, "application/json", statsJSON{
+	writeJSON(w, http.StatusOK, "application/json", s.newStatsJSON(s.library.Stats()))
+}
+
+func (s *server) newStatsJSON(t torrents.Stats) statsJSON {
+	return statsJSON{
 		Version: s.version, Uptime: int64(time.Since(s.started).Seconds()),
 		Torrents: t.Torrents, InSwarm: t.Members, Size: t.Size, Cached: t.Cached, CacheUsed: t.CacheUsed, CacheLimit: t.CacheLimit,
 		OpenFiles: t.OpenFiles, Readers: len(s.readers()), Peers: t.Peers, Seeds: t.Seeds,
 		DownRate: t.DownRate, UpRate: t.UpRate, Received: t.Received, Sent: t.Sent,
-	})
+	}
 }
