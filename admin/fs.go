@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/guard"
 	"shoal/tree"
 )
 
@@ -53,7 +54,7 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx := tree.WithReader(r.Context(), tree.Reader(clientAddr(r).String()))
+	ctx := tree.WithReader(r.Context(), tree.Reader(guard.ClientAddr(r).String()))
 	node, err := findNode(ctx, s.tree, names)
 	if err != nil {
 		return err
