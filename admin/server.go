@@ -82,6 +82,9 @@ type server struct {
 
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
+
+	swarmFacts swarmFacts
+	filePlaces filePlaces
 }
 
 // New returns the site.
