@@ -70,6 +70,7 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerTorrentsPage(r)
 }
 
 // handlePage puts a page at a path.

@@ -68,6 +68,7 @@ type server struct {
 	assets  *assets
 	locales *locale.Locales
 	pages   map[string]templates // by language
+	listing listing              // of the live rows of torrents
 
 	tree      *tree.Tree
 	transfers chan struct{} // has one for each request for the tree that is being answered
