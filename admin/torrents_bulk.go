@@ -22,9 +22,14 @@ const (
 var bulkDeletePage = page{name: "torrents_delete", nav: "torrents"}
 
 type bulkDeleteView struct {
-	Torrents []torrents.Torrent
+	Torrents []bulkDeleteRow
 	Cached   int64 // bytes that are freed
 	Back     string
+}
+
+type bulkDeleteRow struct {
+	Infohash     torrents.Infohash
+	Label, Route string
 }
 
 // bulk does to several torrents what the list's form says.
@@ -120,7 +125,7 @@ func (s *server) bulkNote(r *http.Request, do string, chosen []torrents.Infohash
 	for _, ih := range chosen {
 		name := ih.String()
 		if t, err := s.library.Torrent(ih); err == nil {
-			name = t.Name
+			name = torrentLabel(&t)
 		}
 		if err := action(ih); err != nil {
 			wrong = append(wrong, l.T("torrents.bulk_error", name, s.problemOf(r, err).Detail))
@@ -145,7 +150,7 @@ func (s *server) askBulkDelete(w http.ResponseWriter, r *http.Request, chosen []
 		if err != nil { // somebody else was quicker
 			continue
 		}
-		v.Torrents = append(v.Torrents, t)
+		v.Torrents = append(v.Torrents, bulkDeleteRow{ih, torrentLabel(&t), t.Route})
 		v.Cached += t.Cached
 	}
 	if len(v.Torrents) == 0 {

@@ -68,8 +68,12 @@ type column struct {
 
 type torrentsRow struct {
 	torrents.Torrent
-	Why string // it failed, in short
+	Label string
+	Why   string // it failed, in short
 }
+
+// torrentLabel is what to call a torrent: its name, or its infohash if it has none that can be read.
+func torrentLabel(t *torrents.Torrent) string { return cmp.Or(t.Name, t.Infohash.String()) }
 
 // maxWhy is how much of a reason a row says, in runes; the page of the torrent has all of it.
 const maxWhy = 120
@@ -114,8 +118,9 @@ func (s *server) viewTorrents(r *http.Request) (any, error) {
 	v.Columns = s.torrentsColumns(r, v.Sort)
 	v.Rows = make([]torrentsRow, len(list.torrents))
 	shown := make([]string, len(list.torrents))
-	for i, t := range list.torrents {
-		v.Rows[i] = torrentsRow{Torrent: t}
+	for i := range list.torrents {
+		t := &list.torrents[i]
+		v.Rows[i] = torrentsRow{Torrent: *t, Label: torrentLabel(t)}
 		if t.State == torrents.StateFailed {
 			v.Rows[i].Why = shortened(t.Reason, maxWhy)
 		}

@@ -181,6 +181,9 @@ func TestTorrentsPageHostile(t *testing.T) {
 	if !bytes.Contains(b.body, []byte(`<small class="why" lang="en">`)) {
 		t.Error("the page does not say why a torrent failed")
 	}
+	if !slices.Contains(shownNames(b), broken.String()) {
+		t.Error("a torrent without a name is not called by its infohash")
+	}
 	if len(b.body) > 40_000 {
 		t.Errorf("the page of long names has %d bytes", len(b.body))
 	}

@@ -80,6 +80,14 @@
     document.dispatchEvent(new Event('visibilitychange'));
   }
 
+  // What has no list in it, such as an error, is a page of its own.
+  document.addEventListener('htmx:before:swap', (event) => {
+    const { request, response } = event.detail.ctx;
+    if (!response || response.status < 400) return;
+    event.preventDefault();
+    location.assign(request.action);
+  });
+
   document.addEventListener('htmx:after:history:push', moved);
   document.addEventListener('htmx:after:swap', moved);
   document.addEventListener('shoal:part', () => {
