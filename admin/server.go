@@ -74,7 +74,6 @@ type server struct {
 	assets  *assets
 	locales *locale.Locales
 	pages   map[string]templates // by language
-	listing listing              // of the live rows of torrents
 
 	tree    *tree.Tree
 	done    <-chan struct{}

@@ -30,7 +30,7 @@ func (s *site) bulk(t *testing.T, form url.Values) note {
 	return *n
 }
 
-func ticks(list ...torrents.Torrent) url.Values {
+func tickForm(list ...torrents.Torrent) url.Values {
 	form := make(url.Values)
 	for _, x := range list {
 		form.Add("t", x.Infohash.String())
@@ -54,7 +54,7 @@ func TestBulk(t *testing.T) {
 		{"move", "2 torrents were moved.", func(x torrents.Torrent) bool { return x.Route == "music" }},
 		{"prefetch", "2 torrents are being fetched.", func(torrents.Torrent) bool { return true }},
 	} {
-		form := ticks(a, b, a)
+		form := tickForm(a, b, a)
 		form.Set("do", step.do)
 		form.Set("route", "music")
 		if got := s.bulk(t, form); got.Text != step.want || got.Error {
@@ -96,7 +96,7 @@ func TestBulkAll(t *testing.T) {
 func TestBulkErrors(t *testing.T) {
 	s := openSite(t)
 	a := s.mustAdd(t, "films", torrentFile(`<i>"a`, 100))
-	form := ticks(a)
+	form := tickForm(a)
 	for i := range 5 {
 		form.Add("t", torrents.Infohash{byte(i + 1)}.String())
 	}
@@ -105,7 +105,7 @@ func TestBulkErrors(t *testing.T) {
 	if !got.Error || !strings.HasPrefix(got.Text, "1 torrent is pinned. With 5 it did not work. “0100") || !strings.HasSuffix(got.Text, "And 2 more.") {
 		t.Errorf("the note is %+v", got)
 	}
-	form = ticks(a)
+	form = tickForm(a)
 	form.Set("do", "evict")
 	if got := s.bulk(t, form); !got.Error || !strings.Contains(got.Text, `“<i>"a”: Torrent `) {
 		t.Errorf("to free what is pinned says %+v", got)
@@ -146,7 +146,7 @@ func TestBulkDelete(t *testing.T) {
 	for i := range 3 {
 		list = append(list, s.mustAdd(t, "films", torrentFile(fmt.Sprint(script, i), 100)))
 	}
-	form := ticks(list[0], list[1])
+	form := tickForm(list[0], list[1])
 	form.Add("t", torrents.Infohash{7}.String()) // which somebody else has deleted
 	form.Set("do", "delete")
 	form.Set("back", "/torrents?state=idle")
@@ -167,7 +167,7 @@ func TestBulkDelete(t *testing.T) {
 	if len(s.names()) != 3 {
 		t.Fatalf("asking deleted: %q are left", s.names())
 	}
-	form = ticks(list[0], list[1])
+	form = tickForm(list[0], list[1])
 	form.Set("do", "delete")
 	form.Set("sure", "1")
 	if got := s.bulk(t, form); got.Text != "2 torrents were deleted." || got.Error {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gorilla/mux"
 
@@ -19,9 +17,6 @@ const (
 
 	// rowsPerPage is how many torrents the page of them shows, if its address does not say.
 	rowsPerPage = 50
-
-	// lately is how old what the live rows show may be. They share it, however many have the page open.
-	lately = time.Second
 )
 
 var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}}
@@ -104,7 +99,7 @@ func (s *server) viewTorrents(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := s.listing.page(r, s.library, q)
+	list := s.listed(r, q)
 	v := torrentsView{
 		Text: asked.Get("q"), Sort: cmp.Or(asked.Get("sort"), "name"), Limit: r.URL.Query().Get("limit"),
 		Total: list.total, Filtered: q.text != "" || q.route != "" || q.state != "", Clear: s.url(torrentsPath),
@@ -201,31 +196,15 @@ type listed struct {
 	all int
 }
 
-// listing is what the live rows of everybody who has the list open are taken from, so that a library of many torrents is
-// gone through once for all of them.
-type listing struct {
-	mu    sync.Mutex
-	taken time.Time
-	list  []torrents.Torrent
-	pages map[string]listed // by the query of the address
-}
-
-// page returns what q asks for: as it is now, or as it was lately if that is for live rows.
-func (l *listing) page(r *http.Request, library *torrents.Library, q listQuery) listed {
-	if r.Header.Get("Accept") != "text/event-stream" {
-		list := library.Torrents()
+// listed returns what q asks for: as it is now, or as all streams see it in a tick.
+func (s *server) listed(r *http.Request, q listQuery) listed {
+	if !isStream(r) {
+		list := s.library.Torrents()
 		return listed{q.page(list), len(list)}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); l.pages == nil || now.Sub(l.taken) >= lately {
-		l.taken, l.list, l.pages = now, library.Torrents(), make(map[string]listed)
-	}
-	key := r.URL.RawQuery
-	p, ok := l.pages[key]
-	if !ok {
-		p = listed{q.page(l.list), len(l.list)}
-		l.pages[key] = p
-	}
-	return p
+	page, _ := inTick(&s.ticks, "list "+r.URL.RawQuery, func() (listed, error) {
+		list := s.seenTorrents()
+		return listed{q.page(list), len(list)}, nil
+	})
+	return page
 }
