@@ -73,6 +73,7 @@ func (s *server) registerPages(r *mux.Router) {
 	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerTorrentsPage(r)
 }
 
 // handlePage puts a page at a path.
