@@ -457,7 +457,7 @@ func calls(t testing.TB) []call {
 // path is a path that the template matches, of a route and a torrent.
 func (c call) path(t testing.TB, route, infohash string) string {
 	t.Helper()
-	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{archive}", "0", "{path}", "", "{path:.*}", "",
+	path := strings.NewReplacer("{route}", route, "{infohash}", infohash, "{token}", "missing", "{archive}", "0", "{path}", "", "{path:.*}", "",
 		"{hash}", "missing", "{file:.+}", "app.css", "{hash}/{file:.+}", "missing/app.css").Replace(c.template)
 	if strings.Contains(path, "{") {
 		t.Fatalf("no test knows a value for a variable of %s; name it here", c.template)

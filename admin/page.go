@@ -71,6 +71,7 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerSettingsPage(s.adminsOnly(r))
 }
 
 // handlePage puts a page at a path.

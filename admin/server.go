@@ -47,6 +47,11 @@ type Options struct {
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
 
+	// Settings and Warnings are what the environment says, and what was noticed about it; Libraries what others wrote of the program.
+	Settings  []Setting
+	Warnings  []string
+	Libraries []Library
+
 	Logger *slog.Logger
 	Logs   *logs.Recent // the recent log; nil is an empty one
 }
@@ -67,6 +72,10 @@ type server struct {
 	requests *RequestMetrics
 	log      *slog.Logger
 	logs     *logs.Recent
+
+	settings  []Setting
+	warnings  []string
+	libraries []Library
 
 	assets  *assets
 	locales *locale.Locales
@@ -94,6 +103,8 @@ func New(opts Options) http.Handler {
 		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
+
+		settings: opts.Settings, warnings: opts.Warnings, libraries: opts.Libraries,
 
 		tree:      opts.Tree,
 		transfers: make(chan struct{}, maxTransfers),
@@ -160,6 +171,7 @@ func (s *server) routes() *mux.Router {
 	s.registerClients(api)
 	s.registerWatch(api)
 	s.registerLogs(api)
+	s.registerSettings(api)
 
 	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)
