@@ -69,6 +69,7 @@ const (
 // registerPages is everything that is for people.
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
+	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
 	s.registerSettingsPage(s.adminsOnly(r))

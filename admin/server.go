@@ -52,6 +52,9 @@ type Options struct {
 	Warnings  []string
 	Libraries []Library
 
+	// Done is closed when the server stops, which ends the streams; nil if it never does.
+	Done <-chan struct{}
+
 	Logger *slog.Logger
 	Logs   *logs.Recent // the recent log; nil is an empty one
 }
@@ -81,9 +84,16 @@ type server struct {
 	locales *locale.Locales
 	pages   map[string]templates // by language
 
-	tree      *tree.Tree
+	tree    *tree.Tree
+	done    <-chan struct{}
+	streams streams
+	ticks   ticks
+
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
+
+	swarmFacts swarmFacts
+	filePlaces filePlaces
 }
 
 // New returns the site.
@@ -105,6 +115,8 @@ func New(opts Options) http.Handler {
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
 
 		settings: opts.Settings, warnings: opts.Warnings, libraries: opts.Libraries,
+		done:  opts.Done,
+		ticks: newTicks(),
 
 		tree:      opts.Tree,
 		transfers: make(chan struct{}, maxTransfers),
@@ -172,6 +184,7 @@ func (s *server) routes() *mux.Router {
 	s.registerWatch(api)
 	s.registerLogs(api)
 	s.registerSettings(api)
+	s.registerEvents(api)
 
 	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)
