@@ -64,7 +64,7 @@ type torrentStill struct {
 	Files      *folderView
 	NoFiles    string // why there are none
 	FilesError string // why they cannot be read, as a sentence
-	Pieces     *pieceMap
+	Pieces     *pieceLegend
 	Archives   *archiveSection
 }
 
@@ -120,7 +120,7 @@ func (s *server) stillOf(r *http.Request, l *locale.Locale, t *torrents.Torrent,
 	case err != nil:
 		return nil, err
 	}
-	if still.Pieces, err = s.pieceMap(l, t); err != nil {
+	if still.Pieces, err = s.pieceLegend(l, t); err != nil {
 		return nil, err
 	}
 	still.Archives, err = s.archivesOf(r, l, t)
@@ -157,8 +157,8 @@ func mayBeSecret(address string) bool {
 	return !ok || strings.Contains(host, "@") || path != "" && path != "announce" && path != "announce.php"
 }
 
-// pieceMap is what the map of pieces says in words; pieces.js draws it.
-type pieceMap struct {
+// pieceLegend is what the map of pieces says in words; pieces.js draws it.
+type pieceLegend struct {
 	Address string // of the states
 	Count   int
 	Length  int64 // of a piece, in bytes
@@ -178,7 +178,7 @@ var pieceNames = []string{
 	torrents.PieceCached: "cached", torrents.PieceUnchecked: "unchecked",
 }
 
-func (s *server) pieceMap(l *locale.Locale, t *torrents.Torrent) (*pieceMap, error) {
+func (s *server) pieceLegend(l *locale.Locale, t *torrents.Torrent) (*pieceLegend, error) {
 	states, length, err := s.library.PieceStates(t.Infohash)
 	if err != nil || len(states) == 0 {
 		return nil, err
@@ -187,7 +187,7 @@ func (s *server) pieceMap(l *locale.Locale, t *torrents.Torrent) (*pieceMap, err
 	for _, state := range states {
 		counts[state]++
 	}
-	m := &pieceMap{Address: s.url("/api/v1/torrents", t.Infohash, "pieces"), Count: len(states), Length: length}
+	m := &pieceLegend{Address: s.url("/api/v1/torrents", t.Infohash, "pieces"), Count: len(states), Length: length}
 	shares := make([]string, 0, len(counts))
 	for state, n := range counts {
 		name := l.T("torrent.piece_" + pieceNames[state])
