@@ -79,7 +79,7 @@ func (s *server) registerPages(r *mux.Router) {
 func (s *server) handlePage(r *mux.Router, path string, p page, view viewFunc) {
 	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept, Accept-Language, Cookie")
-		if len(p.parts) > 0 && r.Header.Get("Accept") == "text/event-stream" {
+		if len(p.parts) > 0 && r.Header.Get("Accept") == eventStream {
 			s.streamPage(w, r, &p, view)
 			return
 		}
@@ -172,6 +172,9 @@ func (s *server) problemPage(w http.ResponseWriter, r *http.Request, p problem) 
 	}
 	s.render(w, r, p.Status, &page{name: "error"}, p)
 }
+
+// eventStream is the type of streams (HTML, 9.2), which browsers ask for in these words.
+const eventStream = "text/event-stream"
 
 // wantsPage says whether a request comes from somebody who looks at pages.
 func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }

@@ -124,7 +124,7 @@ func New(opts Options) http.Handler {
 	s.readers = s.allReaders(opts.Readers)
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
-	site := guard.Origins(s.authenticate(s.routes()))
+	site := guard.Origins(compress(s.base, s.authenticate(s.routes())))
 	return s.requests.count(guard.Headers(s.recovered(guard.Proxies(opts.TrustedProxies, guard.Hosts(opts.AllowedHosts, site)))))
 }
 
