@@ -74,6 +74,7 @@ func (s *server) registerPages(r *mux.Router) {
 	s.registerAppearance(r)
 	s.registerLogin(r)
 	s.registerTorrentsPage(r)
+	s.registerSettingsPage(s.adminsOnly(r))
 }
 
 // handlePage puts a page at a path.
