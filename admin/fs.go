@@ -32,8 +32,12 @@ func (s *server) registerFS(r *mux.Router) {
 	r.HandleFunc(fsPath+"{path:(?s:.*)}", s.serveFS).Methods(http.MethodGet, http.MethodHead)
 }
 
+// indexPolicy is for what lists strangers' names: it needs nothing but itself.
+const indexPolicy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
 // serveFS answers with a folder or file of the tree.
 func (s *server) serveFS(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", indexPolicy)
 	select {
 	case s.transfers <- struct{}{}:
 		defer func() { <-s.transfers }()

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -97,7 +98,7 @@ const hello = "hello, this is a file"
 // newFSSite makes a site whose torrent has files by name, and an archive with links.
 func newFSSite(t testing.TB, files map[string]tree.Content) *fsSite {
 	t.Helper()
-	s := &fsSite{site: &site{log: &testLog{}, tree: tree.New(fsEpoch)}}
+	s := &fsSite{site: &site{log: &testLog{}, tree: tree.New(fsEpoch), access: openAccess(t, filepath.Join(t.TempDir(), "data"))}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -220,6 +220,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		"Limits": limitsJSON{}, "Limit": limitJSON{},
 		"Preview": previewJSON{}, "PreviewFile": previewFileJSON{}, "PreviewKnown": previewKnownJSON{},
 		"LogRecord": recordJSON{}, "LogAttr": attrJSON{},
+		"TorrentsEvent": torrentsEvent{}, "PiecesEvent": piecesEvent{}, "LogsEvent": logsEvent{},
 		"Archive": Archive{}, "Watch": watchJSON{}, "WatchFile": watchFileJSON{Infohash: "i", Error: "e"},
 		"File": fileJSON{}, "Peer": peerJSON{}, "Availability": availabilityJSON{}, "Tracker": trackerJSON{}, "Stats": statsJSON{},
 		"History": historyJSON{},

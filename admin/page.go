@@ -71,6 +71,7 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAdd(r)
 	s.registerRoutePages(r)
+	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
 }

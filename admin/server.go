@@ -47,6 +47,9 @@ type Options struct {
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
 
+	// Done is closed when the server stops, which ends the streams; nil if it never does.
+	Done <-chan struct{}
+
 	Logger *slog.Logger
 	Logs   *logs.Recent // the recent log; nil is an empty one
 }
@@ -72,9 +75,16 @@ type server struct {
 	locales *locale.Locales
 	pages   map[string]templates // by language
 
-	tree      *tree.Tree
+	tree    *tree.Tree
+	done    <-chan struct{}
+	streams streams
+	ticks   ticks
+
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
+
+	swarmFacts swarmFacts
+	filePlaces filePlaces
 }
 
 // New returns the site.
@@ -94,6 +104,9 @@ func New(opts Options) http.Handler {
 		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
+
+		done:  opts.Done,
+		ticks: newTicks(),
 
 		tree:      opts.Tree,
 		transfers: make(chan struct{}, maxTransfers),
@@ -160,6 +173,7 @@ func (s *server) routes() *mux.Router {
 	s.registerClients(api)
 	s.registerWatch(api)
 	s.registerLogs(api)
+	s.registerEvents(api)
 
 	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)

@@ -163,12 +163,13 @@ func serveLibrary(
 	}
 	defer func() { err = errors.Join(err, who.Close()) }()
 	past := history.New(figures(&of, library))
+	group, ctx := errgroup.WithContext(ctx)
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
 			Export:  admin.Export{Port: export.Addr().Port, Portmapped: export.Portmapped(), Allow: cfg.NFSAllow},
-			Clients: clients(export), Readers: readers(export), History: past,
+			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
@@ -177,7 +178,6 @@ func serveLibrary(
 		MaxHeaderBytes:    maxHTTPHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
