@@ -70,6 +70,8 @@ const (
 // registerPages is everything that is for people.
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
+	s.registerAdd(r)
+	s.registerRoutePages(r)
 	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
