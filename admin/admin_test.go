@@ -110,7 +110,7 @@ var accessFile = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "access.json")
 	a, err := access.Open(access.Options{Path: path, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
