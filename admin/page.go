@@ -69,10 +69,10 @@ const (
 // registerPages is everything that is for people.
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
+	s.registerTorrentsPage(r)
 	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
-	s.registerTorrentsPage(r)
 }
 
 // handlePage puts a page at a path.
