@@ -72,10 +72,10 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAdd(r)
 	s.registerRoutePages(r)
+	s.registerTorrentsPage(r) // before the page of a torrent, whose path begins like it
 	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
-	s.registerTorrentsPage(r)
 	s.registerSettingsPage(s.adminsOnly(r))
 }
 

@@ -188,3 +188,12 @@ func TestBulkLeadsBack(t *testing.T) {
 		}
 	}
 }
+
+// TestBulkAddress: who goes to where the form was sent finds the list.
+func TestBulkAddress(t *testing.T) {
+	s := openSite(t)
+	a := s.sendPage(t, http.MethodGet, "/torrents/bulk", nil)
+	if to := a.header.Get("Location"); a.status != http.StatusSeeOther || to != "/torrents" {
+		t.Errorf("the answer is %d to %q", a.status, to)
+	}
+}

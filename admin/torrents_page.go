@@ -21,10 +21,13 @@ const (
 
 var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}}
 
-// registerTorrentsPage is the list of torrents, and what can be done to several of them.
+// registerTorrentsPage is the list of torrents, and what can be done to several of them. It comes before the page of a torrent, which
+// takes "bulk" for an infohash.
 func (s *server) registerTorrentsPage(r *mux.Router) {
 	s.handlePage(r, torrentsPath, torrentsPage, s.viewTorrents)
 	r.HandleFunc(torrentsPath+"/bulk", s.bulk).Methods(http.MethodPost)
+	// The page that asks has this address, too, and somebody may go to it again.
+	r.Handle(torrentsPath+"/bulk", http.RedirectHandler(s.url(torrentsPath), http.StatusSeeOther)).Methods(http.MethodGet, http.MethodHead)
 }
 
 // torrentsView is a page of the torrents that match a filter.
