@@ -50,6 +50,8 @@ type site struct {
 
 	clients []Client
 	readers []Reader
+	refused []Refused
+	export  Export // before at()
 	inside  *shelf
 	recent  *logs.Recent
 	tree    *tree.Tree
@@ -151,11 +153,13 @@ const testMetrics = "shoal_tests 1\n"
 
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
+	s.export.Refused = func() []Refused { return s.refused }
 	return New(Options{
 		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Access: s.access, BasePath: base, Version: "v1",
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
 		Clients:      func() []Client { return s.clients },
 		Readers:      func() []Reader { return s.readers },
+		Export:       s.export,
 		Tree:         s.tree,
 		Inside:       s.inside,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -28,6 +28,14 @@ type Mount struct {
 	Since time.Time `json:"since"`
 }
 
+// Refused is an address that has made NFS calls, and may not.
+type Refused struct {
+	Addr      netip.Addr `json:"address"`
+	Calls     uint64     `json:"calls"`
+	FirstSeen time.Time  `json:"first_seen"`
+	LastSeen  time.Time  `json:"last_seen"`
+}
+
 // Protocol is how a client reads.
 type Protocol string
 
@@ -57,8 +65,9 @@ func (s *server) registerClients(api *mux.Router) {
 
 func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
 	list := struct {
-		Clients []Client `json:"clients"`
-	}{Clients: []Client{}}
+		Clients []Client  `json:"clients"`
+		Refused []Refused `json:"refused"`
+	}{Clients: []Client{}, Refused: append([]Refused{}, s.refused()...)}
 	for _, c := range s.clients() {
 		if c.Mounts == nil {
 			c.Mounts = []Mount{}
@@ -66,6 +75,14 @@ func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
 		list.Clients = append(list.Clients, c)
 	}
 	writeJSON(w, http.StatusOK, "application/json", list)
+}
+
+// refused lists the addresses that were refused last.
+func (s *server) refused() []Refused {
+	if s.export.Refused == nil {
+		return nil
+	}
+	return s.export.Refused()
 }
 
 func (s *server) listReaders(w http.ResponseWriter, _ *http.Request) {
