@@ -70,6 +70,8 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerConnect(r)
+	s.registerClientsPage(r)
 }
 
 // handlePage puts a page at a path.
