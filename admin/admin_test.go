@@ -26,8 +26,9 @@ import (
 	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
-	"shoal/admin/logs"
 	"shoal/admin/access"
+	"shoal/admin/history"
+	"shoal/admin/logs"
 	"shoal/torrents"
 	"shoal/tree"
 )
@@ -53,6 +54,7 @@ type site struct {
 	refused []Refused
 	export  Export // before at()
 	inside  *shelf
+	history *history.History
 	recent  *logs.Recent
 	tree    *tree.Tree
 }
@@ -66,6 +68,7 @@ func openSite(t testing.TB, prepare ...func(dataDir string)) *site {
 		log:     &testLog{},
 		dataDir: filepath.Join(dir, "data"),
 		inside:  &shelf{},
+		history: history.New(func() history.Sample { return history.Sample{} }),
 		recent:  logs.NewRecent(logs.DefaultRecords, logs.DefaultBytes),
 		tree:    tree.New(time.Now()),
 	}
@@ -162,6 +165,7 @@ func (s *site) at(base string) http.Handler {
 		Export:       s.export,
 		Tree:         s.tree,
 		Inside:       s.inside,
+		History:      s.history,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte(testMetrics))
@@ -369,6 +373,9 @@ var securityHeaders = map[string]string{
 func checkHeaders(t testing.TB, a answer) {
 	t.Helper()
 	for name, want := range securityHeaders {
+		if name == "Content-Security-Policy" && strings.Contains(a.what, " "+fsPath) {
+			want = indexPolicy // that of files is tested with them
+		}
 		if got := a.header.Values(name); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s answers %d with %s: %q, want %q", a.what, a.status, name, got, want)
 		}
@@ -418,6 +425,11 @@ func pathTemplate(route *mux.Route) (string, error) {
 
 // call is a route of the router with one of its methods.
 type call struct{ method, template string }
+
+// isPage says whether it is for people: openapi.yaml has the others.
+func (c call) isPage() bool {
+	return !strings.HasPrefix(c.template, "/api/") && !strings.HasPrefix(c.template, "/fs/") && c.template != healthPath && c.template != metricsPath
+}
 
 // calls lists what the router serves, so that a new route is tested without anybody thinking of it.
 func calls(t testing.TB) []call {

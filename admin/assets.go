@@ -52,7 +52,7 @@ func loadAssets(files fs.FS) (*assets, error) {
 			return err
 		}
 		sum := sha256.Sum256(b)
-		packed, err := gzipped(b)
+		packed, err := gzipped(b, gzip.BestCompression)
 		if err != nil {
 			return err
 		}
@@ -65,9 +65,9 @@ func loadAssets(files fs.FS) (*assets, error) {
 	return a, nil
 }
 
-func gzipped(b []byte) ([]byte, error) {
+func gzipped(b []byte, level int) ([]byte, error) {
 	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	w, err := gzip.NewWriterLevel(&packed, level)
 	if err != nil {
 		return nil, err
 	}

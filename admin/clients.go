@@ -63,18 +63,21 @@ func (s *server) registerClients(api *mux.Router) {
 	api.HandleFunc("/readers", s.listReaders).Methods(http.MethodGet, http.MethodHead)
 }
 
-func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
-	list := struct {
-		Clients []Client  `json:"clients"`
-		Refused []Refused `json:"refused"`
-	}{Clients: []Client{}, Refused: append([]Refused{}, s.refused()...)}
-	for _, c := range s.clients() {
+// clientList is the clients on the wire.
+type clientList struct {
+	Clients []Client  `json:"clients"`
+	Refused []Refused `json:"refused"`
+}
+
+func newClientList(clients []Client, refused []Refused) clientList {
+	list := clientList{Clients: []Client{}, Refused: append([]Refused{}, refused...)}
+	for _, c := range clients {
 		if c.Mounts == nil {
 			c.Mounts = []Mount{}
 		}
 		list.Clients = append(list.Clients, c)
 	}
-	writeJSON(w, http.StatusOK, "application/json", list)
+	return list
 }
 
 // refused lists the addresses that were refused last.
@@ -85,12 +88,19 @@ func (s *server) refused() []Refused {
 	return s.export.Refused()
 }
 
+func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, "application/json", newClientList(s.clients(), s.refused()))
+}
+
+// readerList is the readers on the wire.
+type readerList struct {
+	Readers []Reader `json:"readers"`
+}
+
+func newReaderList(readers []Reader) readerList { return readerList{append([]Reader{}, readers...)} }
+
 func (s *server) listReaders(w http.ResponseWriter, _ *http.Request) {
-	list := struct {
-		Readers []Reader `json:"readers"`
-	}{Readers: []Reader{}}
-	list.Readers = append(list.Readers, s.readers()...)
-	writeJSON(w, http.StatusOK, "application/json", list)
+	writeJSON(w, http.StatusOK, "application/json", newReaderList(s.readers()))
 }
 
 // serveMetrics answers Prometheus.

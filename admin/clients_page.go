@@ -20,7 +20,7 @@ var clientsPage = page{name: "clients", parts: []string{"machines", "reading", "
 type clientsView struct {
 	Clients     []clientRow
 	MoreClients int // beside those
-	Readers     []readerRow
+	Readers     []readingRow
 	MoreReaders int
 	Refused     []refusedRow
 }
@@ -30,7 +30,7 @@ type clientRow struct {
 	Client
 }
 
-type readerRow struct {
+type readingRow struct {
 	ID string
 	Reader
 	Rate int64 // in bytes per second, on average since it began
@@ -62,7 +62,7 @@ func (s *server) viewClients(*http.Request) (any, error) {
 	for _, r := range readers[:len(readers)-v.MoreReaders] {
 		id := fmt.Sprintf("r-%s-%s-%s-%x", r.Protocol, r.Client, r.Infohash, hashOf(r.Path))
 		r.Path = visible(r.Path)
-		v.Readers = append(v.Readers, readerRow{id, r, averageRate(&r)})
+		v.Readers = append(v.Readers, readingRow{id, r, averageRate(&r)})
 	}
 	for _, r := range s.refused() {
 		v.Refused = append(v.Refused, refusedRow{"x-" + r.Addr.String(), r})

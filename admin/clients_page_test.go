@@ -55,8 +55,8 @@ func TestClientsPage(t *testing.T) {
 func TestClientsPageOfStrangers(t *testing.T) {
 	s := openSite(t)
 	long := strings.Repeat("x", 4096)
-	s.clients = []Client{{Addr: netip.MustParseAddr("fe80::1%eth0"), Machine: hostile, Mounts: []Mount{{"/" + hostile, time.Now()}}}, {Machine: "\xff" + long}}
-	s.readers = []Reader{{Client: netip.MustParseAddr("10.0.0.1"), Protocol: ProtocolNFS, Path: "/" + hostile}}
+	s.clients = []Client{{Addr: netip.MustParseAddr("fe80::1%eth0"), Machine: hostileMachine, Mounts: []Mount{{"/" + hostileMachine, time.Now()}}}, {Machine: "\xff" + long}}
+	s.readers = []Reader{{Client: netip.MustParseAddr("10.0.0.1"), Protocol: ProtocolNFS, Path: "/" + hostileMachine}}
 	a := s.page(t, "/clients")
 	wantHarmless(t, a)
 	wantWords(t, a, `\u202egnp\x1b[2J\x00`, `\xff`+long)

@@ -153,7 +153,7 @@ func TestConnectSeesMounts(t *testing.T) {
 	now := time.Now()
 	s.clients = []Client{
 		{Addr: netip.MustParseAddr("192.168.1.20"), Machine: "tv", Mounts: []Mount{{"/films", now.Add(-time.Hour)}}},
-		{Addr: netip.MustParseAddr("192.0.2.1"), Machine: hostile, Mounts: []Mount{{"/" + hostile, now.Add(-time.Minute)}}},
+		{Addr: netip.MustParseAddr("192.0.2.1"), Machine: hostileMachine, Mounts: []Mount{{"/" + hostileMachine, now.Add(-time.Minute)}}},
 	}
 	a := s.page(t, "/connect")
 	wantWords(t, a, "✓ 192.168.1.20 has mounted <bdi>/films</bdi> (<bdi>tv</bdi>), ", "the machine that you look at this with")
@@ -170,8 +170,8 @@ func TestConnectSeesMounts(t *testing.T) {
 	}
 }
 
-// hostile is what a stranger calls himself.
-const hostile = "<script>alert(1)</script>\"'\u202egnp\x1b[2J\x00&amp;"
+// hostileMachine is what a stranger calls himself.
+const hostileMachine = "<script>alert(1)</script>\"'\u202egnp\x1b[2J\x00&amp;"
 
 // wantHarmless checks that what a stranger says stays text.
 func wantHarmless(t testing.TB, a answer) {

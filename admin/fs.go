@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/guard"
 	"shoal/tree"
 )
 
@@ -31,8 +32,12 @@ func (s *server) registerFS(r *mux.Router) {
 	r.HandleFunc(fsPath+"{path:(?s:.*)}", s.serveFS).Methods(http.MethodGet, http.MethodHead)
 }
 
+// indexPolicy is for what lists strangers' names: it needs nothing but itself.
+const indexPolicy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
 // serveFS answers with a folder or file of the tree.
 func (s *server) serveFS(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", indexPolicy)
 	select {
 	case s.transfers <- struct{}{}:
 		defer func() { <-s.transfers }()
@@ -53,7 +58,7 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx := tree.WithReader(r.Context(), tree.Reader(clientAddr(r).String()))
+	ctx := tree.WithReader(r.Context(), tree.Reader(guard.ClientAddr(r).String()))
 	node, err := findNode(ctx, s.tree, names)
 	if err != nil {
 		return err
@@ -62,8 +67,11 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	case node.IsDir() && !isFolder:
 		// A path, as a reference that is relative to the request's could be one to another host. It is not kept: an archive
 		// may turn out to be a file.
-		to := url.URL{Path: s.base + fsPath + strings.Join(names, "/") + "/", RawPath: s.pathFS(names) + "/", RawQuery: r.URL.RawQuery}
-		w.Header().Set("Location", to.String())
+		to := s.pathFS(names) + "/"
+		if r.URL.RawQuery != "" {
+			to += "?" + r.URL.RawQuery
+		}
+		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusMovedPermanently)
 		return nil
 	case node.IsDir():
@@ -116,11 +124,11 @@ func (s *server) splitFS(u *url.URL) (names []string, isFolder bool, err error) 
 // pathFS is the path of a URL for names, without a slash at its end.
 func (s *server) pathFS(names []string) string {
 	base := url.URL{Path: s.base}
-	path := base.EscapedPath() + strings.TrimSuffix(fsPath, "/")
+	segments := []string{base.EscapedPath() + strings.TrimSuffix(fsPath, "/")}
 	for _, name := range names {
-		path += "/" + escapeName(name)
+		segments = append(segments, escapeName(name))
 	}
-	return path
+	return strings.Join(segments, "/")
 }
 
 // escapeName encodes a name so that it is one segment of a path, also at the beginning of a relative reference.

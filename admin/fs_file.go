@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/admin/guard"
 	"shoal/tree"
 )
 
@@ -37,7 +38,7 @@ func (s *server) serveFile(ctx context.Context, w http.ResponseWriter, r *http.R
 	defer cancel()
 	attr := node.Attr()
 	file := &fileReader{ctx: ctx, content: content, read: func(offset int64, n int) {
-		s.fsReaders.read(readerKey{clientAddr(r), node}, offset, n)
+		s.fsReaders.read(readerKey{guard.ClientAddr(r), node}, offset, n)
 	}}
 	out := &fileWriter{ResponseWriter: w, rc: http.NewResponseController(w)}
 	setFileHeader(w.Header(), node, name, r.URL.Query().Get("download") == "1")

@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"maps"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -126,10 +125,4 @@ func (s *server) allReaders(nfs func() []Reader) func() []Reader {
 		slices.SortStableFunc(list, func(a, b Reader) int { return cmp.Or(b.LastRead.Compare(a.LastRead), a.Client.Compare(b.Client)) })
 		return list
 	}
-}
-
-// clientAddr is the address that a request comes from.
-func clientAddr(r *http.Request) netip.Addr {
-	at, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero address in tests
-	return at.Addr().Unmap()
 }

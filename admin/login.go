@@ -149,6 +149,10 @@ func (s *server) logIn(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		p := s.problemOf(r, err)
 		retryAfter(w, err)
+		if !wantsPage(r) {
+			s.problem(w, p)
+			return
+		}
 		s.render(w, r, p.Status, &loginPage, loginView{r.PostForm.Get("user"), r.PostForm.Get("next"), p.Detail})
 		return
 	}

@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// text is a command of a recipe.
-func text(t testing.TB, target mountTarget, recipe, label string) string {
+// commandText is a command of a recipe.
+func commandText(t testing.TB, target mountTarget, recipe, label string) string {
 	t.Helper()
 	for _, r := range target.recipes("") {
 		for _, c := range r.Commands {
@@ -62,7 +62,7 @@ func TestRecipes(t *testing.T) {
 		{films, "synology", "remote", "192.168.1.5:/films"},
 		{films, "truenas", "script", "mkdir -p /mnt/tank/shoal && mount -t nfs 192.168.1.5:/films /mnt/tank/shoal"},
 	} {
-		if got := text(t, test.target, test.recipe, test.label); got != test.want {
+		if got := commandText(t, test.target, test.recipe, test.label); got != test.want {
 			t.Errorf("%s of %s is\n%s, want\n%s", test.label, test.recipe, got, test.want)
 		}
 	}
@@ -125,16 +125,16 @@ func TestRecipesOfOddRoutes(t *testing.T) {
 			target := mountTarget{host: "fe80::1%eth0", port: 2049, path: path, plain: plain}
 			source := "[fe80::1%eth0]:" + path
 			for _, c := range [][2]string{{"linux", "mount"}, {"macos", "mount"}, {"synology", "script"}, {"truenas", "script"}} {
-				args := shellArguments(t, text(t, target, c[0], c[1]))
+				args := shellArguments(t, commandText(t, target, c[0], c[1]))
 				if len(args) < 4 || args[len(args)-2] != source {
 					t.Errorf("%s calls mount with %q, want the source %q", c[0], args, source)
 				}
 			}
-			args := shellArguments(t, text(t, target, "docker", "volume"))
+			args := shellArguments(t, commandText(t, target, "docker", "volume"))
 			if len(args) != 11 || args[9] != "device=:"+path || !strings.HasPrefix(args[7], "o=addr=fe80::1%eth0,nfsvers=3,") {
 				t.Errorf("docker is called with %q, want the device :%s", args, path)
 			}
-			if fields := fstabFields(text(t, target, "fstab", "line")); len(fields) != 6 || fields[0] != source {
+			if fields := fstabFields(commandText(t, target, "fstab", "line")); len(fields) != 6 || fields[0] != source {
 				t.Errorf("the line in fstab is %q, want the source %q", fields, source)
 			}
 			checkYAML(t, target)
@@ -154,7 +154,7 @@ func checkYAML(t *testing.T, target mountTarget) {
 			Options map[string]string `yaml:"driver_opts"`
 		}
 	}
-	if err := yaml.Unmarshal([]byte(text(t, target, "compose", "file")), &compose); err != nil {
+	if err := yaml.Unmarshal([]byte(commandText(t, target, "compose", "file")), &compose); err != nil {
 		t.Fatalf("the file for Compose with %q cannot be read: %v", target.path, err)
 	}
 	options := compose.Volumes["shoal"].Options
@@ -163,7 +163,7 @@ func checkYAML(t *testing.T, target mountTarget) {
 		strings.ReplaceAll(options["device"], "$$", "$") != ":"+target.path || !strings.HasPrefix(options["o"], "addr="+target.host+",") {
 		t.Errorf("Compose reads the options %q of %q", options, target.path)
 	}
-	dec := yaml.NewDecoder(strings.NewReader(text(t, target, "kubernetes", "file")))
+	dec := yaml.NewDecoder(strings.NewReader(commandText(t, target, "kubernetes", "file")))
 	var volume, claim struct {
 		Kind string
 		Spec struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -68,6 +69,7 @@ const (
 // registerPages is everything that is for people.
 func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
+	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
 	s.registerConnect(r)
@@ -210,6 +212,9 @@ const maxForm = 1 << 20
 
 // readForm reads a form without files.
 func readForm(w http.ResponseWriter, r *http.Request) error {
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/x-www-form-urlencoded" {
+		return &requestError{http.StatusUnsupportedMediaType, "The body has to be a form."}
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return formError(err)

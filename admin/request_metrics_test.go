@@ -40,7 +40,8 @@ func TestRequestMetrics(t *testing.T) {
 	s := openSite(t)
 	m := NewRequestMetrics()
 	handler := New(Options{
-		Library: s.library, Access: s.access, BasePath: "/shoal", Requests: m, Logger: slog.New(slog.DiscardHandler),
+		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
+		Library:      s.library, Access: s.access, BasePath: "/shoal", Requests: m, Logger: slog.New(slog.DiscardHandler),
 		Readers: func() []Reader { return nil },
 	})
 	for _, r := range []struct{ method, path, token string }{

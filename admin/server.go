@@ -1,4 +1,4 @@
-// Package admin is the administration over HTTP: the pages and the JSON API.
+// Package admin is the administration over HTTP: the pages and the JSON API. Below /fs/ it shows the tree that NFS clients see.
 //
 // Everything but /healthz, /login and static files needs a login, or "Authorization: Bearer <token>". GET and HEAD change nothing. Errors
 // are problem+json (RFC 9457) with a sentence for people, or a page for who asks for one.
@@ -18,6 +18,7 @@ import (
 
 	"shoal/admin/access"
 	"shoal/admin/guard"
+	"shoal/admin/history"
 	"shoal/admin/locale"
 	"shoal/admin/logs"
 	"shoal/torrents"
@@ -36,14 +37,18 @@ type Options struct {
 	AllowedHosts   []string       // that the site has beside local ones, see guard.Hosts
 	TrustedProxies []netip.Prefix // of reverse proxies that tell who asks, see guard.Proxies
 
-	Tree    *tree.Tree      // what /fs/ shows
-	Inside  Archives        // those in torrents
-	Clients func() []Client // who has made NFS calls
-	Readers func() []Reader // who reads what now over NFS
-	Export  Export          // how clients reach the NFS server
-	Metrics http.Handler    // for Prometheus
+	Tree    *tree.Tree       // what /fs/ shows
+	Inside  Archives         // those in torrents
+	Clients func() []Client  // who has made NFS calls
+	Readers func() []Reader  // who reads what now over NFS
+	Export  Export           // how clients reach the NFS server
+	History *history.History // nil is an empty one
+	Metrics http.Handler     // for Prometheus
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
+
+	// Done is closed when the server stops, which ends the streams; nil if it never does.
+	Done <-chan struct{}
 
 	Logger *slog.Logger
 	Logs   *logs.Recent // the recent log; nil is an empty one
@@ -59,6 +64,7 @@ type server struct {
 	inside   Archives
 	clients  func() []Client
 	readers  func() []Reader
+	history  *history.History
 	metrics  http.Handler
 	export   Export
 	requests *RequestMetrics
@@ -69,9 +75,16 @@ type server struct {
 	locales *locale.Locales
 	pages   map[string]templates // by language
 
-	tree      *tree.Tree
+	tree    *tree.Tree
+	done    <-chan struct{}
+	streams streams
+	ticks   ticks
+
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders
+
+	swarmFacts swarmFacts
+	filePlaces filePlaces
 }
 
 // New returns the site.
@@ -85,11 +98,15 @@ func New(opts Options) http.Handler {
 		started:  time.Now(),
 		inside:   opts.Inside,
 		clients:  opts.Clients,
+		history:  cmp.Or(opts.History, history.New(nil)),
 		metrics:  opts.Metrics,
 		export:   opts.Export,
 		requests: cmp.Or(opts.Requests, NewRequestMetrics()),
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
+
+		done:  opts.Done,
+		ticks: newTicks(),
 
 		tree:      opts.Tree,
 		transfers: make(chan struct{}, maxTransfers),
@@ -156,6 +173,7 @@ func (s *server) routes() *mux.Router {
 	s.registerClients(api)
 	s.registerWatch(api)
 	s.registerLogs(api)
+	s.registerEvents(api)
 
 	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)
 	s.registerPages(r)

@@ -1,8 +1,12 @@
 package admin
 
 import (
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -18,6 +22,7 @@ func (s *server) registerSwarm(api *mux.Router) {
 	api.HandleFunc("/torrents/{infohash}/peers", s.withInfohash(s.listPeers)).Methods(get...)
 	api.HandleFunc("/torrents/{infohash}/trackers", s.withInfohash(s.listTrackers)).Methods(get...)
 	api.HandleFunc("/stats", s.stats).Methods(get...)
+	api.HandleFunc("/stats/history", s.statsHistory).Methods(get...)
 }
 
 // withInfohash is a handler for the torrent that the path names. What it returns as an error is answered so.
@@ -122,8 +127,12 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// listPieces answers with a byte for each piece, so that a torrent of a million pieces is a megabyte.
-func (s *server) listPieces(w http.ResponseWriter, _ *http.Request, ih torrents.Infohash) error {
+// minPacked is how many pieces are worth packing.
+const minPacked = 4096
+
+// listPieces answers with a byte for each piece, so that a torrent of a million pieces is a megabyte. Who asks again and again says what
+// he has got, and who can unpack gets it packed, which makes little of it.
+func (s *server) listPieces(w http.ResponseWriter, r *http.Request, ih torrents.Infohash) error {
 	states, length, err := s.library.PieceStates(ih)
 	if err != nil {
 		return err
@@ -134,8 +143,22 @@ func (s *server) listPieces(w http.ResponseWriter, _ *http.Request, ih torrents.
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Piece-Length", strconv.FormatInt(length, 10))
+	h.Set("Vary", "Accept-Encoding")
+	sum := sha256.Sum256(body)
+	tag := `W/"` + hex.EncodeToString(sum[:12]) + `"`
+	h.Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	if len(body) >= minPacked && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		if body, err = gzipped(body, gzip.BestSpeed); err != nil {
+			return err
+		}
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the client may be gone
 	return nil
 }
@@ -161,11 +184,14 @@ type statsJSON struct {
 }
 
 func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
-	t := s.library.Stats()
-	writeJSON(w, http.StatusOK, "application/json", statsJSON{
+	writeJSON(w, http.StatusOK, "application/json", s.newStatsJSON(s.library.Stats()))
+}
+
+func (s *server) newStatsJSON(t torrents.Stats) statsJSON {
+	return statsJSON{
 		Version: s.version, Uptime: int64(time.Since(s.started).Seconds()),
 		Torrents: t.Torrents, InSwarm: t.Members, Size: t.Size, Cached: t.Cached, CacheUsed: t.CacheUsed, CacheLimit: t.CacheLimit,
 		OpenFiles: t.OpenFiles, Readers: len(s.readers()), Peers: t.Peers, Seeds: t.Seeds,
 		DownRate: t.DownRate, UpRate: t.UpRate, Received: t.Received, Sent: t.Sent,
-	})
+	}
 }

@@ -49,6 +49,29 @@ func (l *Library) Files(ih Infohash, path string) ([]Item, error) {
 	return items, nil
 }
 
+// FileAt finds a file of a torrent by its path from the torrent's top down, with slashes, which is empty for the only file of a torrent.
+// It reads and waits as Files does. The error is ErrNotFound, for the torrent or the file, or ErrFailed.
+func (l *Library) FileAt(ih Infohash, path string) (MetaFile, error) {
+	e, err := l.entry(ih)
+	if err != nil {
+		return MetaFile{}, err
+	}
+	if rec := e.record(); rec.resolved() {
+		meta, err := l.browsed.metainfo(e)
+		if err != nil {
+			return MetaFile{}, err
+		}
+		var names []string
+		if path != "" {
+			names = strings.Split(path, "/")
+		}
+		if i := slices.IndexFunc(meta.Files, func(f MetaFile) bool { return slices.Equal(f.Path, names) }); i >= 0 {
+			return meta.Files[i], nil
+		}
+	}
+	return MetaFile{}, fmt.Errorf("the file %.200q of torrent %s: %w", path, ih, ErrNotFound)
+}
+
 // browsed keeps the metainfo of the torrent that somebody looked into last: one of 40,000 files takes a tenth
 // of a second to read, and whoever opens a folder opens the next.
 type browsed struct {

@@ -106,6 +106,48 @@ func TestFilesOfSingleFile(t *testing.T) {
 }
 
 // TestCachedBytes compares the sums with counting byte by byte.
+func TestFileAt(t *testing.T) {
+	const piece = 16 << 10
+	s := newSample(t, "show", piece, map[string][]byte{"a": randomBytes(piece + 10), "sub/deep/c": []byte("c"), "sub/b": randomBytes(3)})
+	single := newSample(t, "film", piece, map[string][]byte{"": randomBytes(5)})
+	l := mustOpen(t, testOptions(t, newRecorder()))
+	mustAdd(t, l, "r", s.metainfo)
+	mustAdd(t, l, "r", single.metainfo)
+	unresolved := Infohash{1}
+	if _, err := l.AddMagnet("r", "magnet:?xt=urn:btih:"+unresolved.String()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		infohash Infohash
+		path     string
+		offset   int64 // -1 if there is no such file
+		size     int64
+	}{
+		{s.infohash, "a", 0, piece + 10},
+		{s.infohash, "sub/b", piece + 10, 3},
+		{s.infohash, "sub/deep/c", piece + 13, 1},
+		{single.infohash, "", 0, 5},
+		{s.infohash, "", -1, 0},
+		{s.infohash, "sub", -1, 0},
+		{s.infohash, "a/b", -1, 0},
+		{s.infohash, "/a", -1, 0},
+		{single.infohash, "film", -1, 0},
+		{unresolved, "", -1, 0},
+		{Infohash{2}, "a", -1, 0},
+	} {
+		f, err := l.FileAt(test.infohash, test.path)
+		if test.offset < 0 {
+			if !errors.Is(err, ErrNotFound) {
+				t.Errorf("the file %q is %+v, %v, want ErrNotFound", test.path, f, err)
+			}
+			continue
+		}
+		if err != nil || f.Offset != test.offset || f.Size != test.size {
+			t.Errorf("the file %q is %+v, %v, want %d bytes at %d", test.path, f, err, test.size, test.offset)
+		}
+	}
+}
+
 func TestCachedBytes(t *testing.T) {
 	const length, end = 10, 47 // the last piece is shorter
 	states := []PieceState{PieceCached, PieceMissing, PieceCached, PieceCached, PieceCached}

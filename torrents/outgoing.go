@@ -2,6 +2,7 @@ package torrents
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,6 +39,8 @@ type outgoing struct {
 	conns   *outbound.Group   // those that dial has made
 	packets *outbound.Packets // to UDP trackers
 	seeds   *http.Transport   // to web seeds
+
+	announces *outbound.Verifier // of trackers' certificates, which the engine takes as they are
 }
 
 // newOutgoing opens no socket yet. The error is that of newUplink.
@@ -61,6 +64,7 @@ func newOutgoing(opts SwarmOptions, log *slog.Logger) (*outgoing, error) {
 		packets: guard.Packets(up.ListenPacket),
 		seeds: &http.Transport{
 			DialContext:            dial,
+			TLSClientConfig:        &tls.Config{RootCAs: opts.roots},
 			TLSHandshakeTimeout:    seedTLSTime,
 			ResponseHeaderTimeout:  seedHeaderTime,
 			IdleConnTimeout:        seedIdleTime,
@@ -69,6 +73,7 @@ func newOutgoing(opts SwarmOptions, log *slog.Logger) (*outgoing, error) {
 			DisableCompression:     true, // nothing is gained for what torrents carry
 			ForceAttemptHTTP2:      true,
 		},
+		announces: &outbound.Verifier{Roots: opts.roots},
 	}, nil
 }
 
@@ -76,11 +81,12 @@ func newOutgoing(opts SwarmOptions, log *slog.Logger) (*outgoing, error) {
 func (o *outgoing) configure(cfg *torrent.ClientConfig) {
 	cfg.WebTransport = o.seeds
 	cfg.HTTPDialContext = o.dial // has no effect beside WebTransport; should the engine find another use
-	cfg.TrackerDialContext = outbound.LimitAnswers(o.dial, maxAnnounce)
+	cfg.TrackerDialContext = o.announces.Dial(outbound.LimitAnswers(o.dial, maxAnnounce))
 	cfg.TrackerListenPacket = o.packets.ListenPacket
-	// Else an answer grows by a factor of a thousand behind the limit.
 	cfg.HttpRequestDirector = func(req *http.Request) error {
+		// Else an answer grows by a factor of a thousand behind the limit.
 		req.Header.Set("Accept-Encoding", "identity")
+		o.announces.Request(req)
 		return nil
 	}
 }

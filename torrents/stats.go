@@ -61,6 +61,13 @@ func (l *Library) Stats() Stats {
 	return s
 }
 
+// Activity is Stats.Activity and Stats.CacheUsed alone, which looks at no torrent that is not in the swarm, and waits for nobody.
+func (l *Library) Activity() (a Activity, cacheUsed int64) {
+	a, _ = l.swarm.activity()
+	cacheUsed, _ = l.cache.Use()
+	return a, cacheUsed
+}
+
 // openFiles is how many files an open cache of a torrent has.
 const openFiles = 2
 

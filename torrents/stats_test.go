@@ -28,6 +28,9 @@ func TestStats(t *testing.T) {
 		got.OpenFiles != 2 || got.Received < 32<<10 || got.DownRate == 0 || got.Members < 1 {
 		t.Errorf("after reading the stats are %+v", got)
 	}
+	if got, used := l.Activity(); got.Peers != 1 || got.DownRate == 0 || used < 32<<10 {
+		t.Errorf("after reading the activity is %+v with a cache of %d bytes", got, used)
+	}
 	if _, err := l.Evict(s.infohash, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package torrents
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,8 @@ type SwarmOptions struct {
 
 	Encryption  Encryption   // of connections to peers; empty is EncryptionAllow
 	AnnounceIPs []netip.Addr // what trackers and peers are told, at most one of IPv4 and one of IPv6
+
+	roots *x509.CertPool // trusted for trackers and web seeds; nil, but in tests: the system's
 }
 
 const (

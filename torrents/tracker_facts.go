@@ -90,7 +90,7 @@ func (l *Library) entry(ih Infohash) (*entry, error) {
 func (e *entry) trackers() (list [][]string, private bool, err error) {
 	rec, extra := e.record(), false
 	if rec.resolved() {
-		meta, err := e.metainfo()
+		meta, err := e.lib.browsed.metainfo(e)
 		if err != nil {
 			return nil, false, err
 		}

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"shoal/admin"
+	"shoal/admin/access"
 	"shoal/archive"
 	"shoal/nfsfs"
 	"shoal/nfsfs/mount"
@@ -81,8 +83,13 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 		return archive.Stats{Inflated: 5, Delivered: 6, Open: 7, SegmentBytes: 8, Segments: 9, SpoolBytes: 10}
 	}
 	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: stats, inside: inside, torrents: oddTorrents}
+	who, err := access.Open(access.Options{Path: filepath.Join(t.TempDir(), "access.json"), Password: "password", Token: "token", Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = who.Close() })
 	return export, admin.New(admin.Options{
-		Token: "token", BasePath: "/shoal", Logger: log,
+		Access: who, BasePath: "/shoal", Logger: log,
 		Tree: names, Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests,
 	})
 }
@@ -133,6 +140,9 @@ func TestExportIsSeen(t *testing.T) {
 	here := netip.MustParseAddr("127.0.0.1")
 	if c.Addr != here || c.Machine != "tv" || c.Connections != 1 || c.Mounts[0].Path != "/films/a torrent" || c.Calls != 3 || c.BytesRead != 4 {
 		t.Errorf("the client is %+v", c)
+	}
+	if got := export.BytesRead(); got != 4 {
+		t.Errorf("the export has sent %d bytes, want 4", got)
 	}
 	if want := (admin.Reader{
 		Protocol: admin.ProtocolNFS, Client: here, Path: "/films/a torrent/a file", Infohash: [20]byte{0xab}, Size: 10, Offset: 7, BytesRead: 4,

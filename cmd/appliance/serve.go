@@ -17,6 +17,7 @@ import (
 
 	"shoal/admin"
 	"shoal/admin/access"
+	"shoal/admin/history"
 	"shoal/admin/logs"
 	"shoal/nfsfs"
 	"shoal/torrents"
@@ -161,12 +162,15 @@ func serveLibrary(
 		return errors.Join(err, export.Close(), web.Close())
 	}
 	defer func() { err = errors.Join(err, who.Close()) }()
+	past := history.New(figures(&of, library))
+	group, ctx := errgroup.WithContext(ctx)
 	site := &http.Server{
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
-			Export: siteExport(export, cfg.NFSAllow),
-			Clients: clients(export), Readers: readers(export), Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
+			Export:  siteExport(export, cfg.NFSAllow),
+			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
+			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
@@ -174,7 +178,6 @@ func serveLibrary(
 		MaxHeaderBytes:    maxHTTPHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
@@ -182,6 +185,10 @@ func serveLibrary(
 		return nil
 	})
 	group.Go(export.Serve)
+	group.Go(func() error {
+		past.Run(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
@@ -206,7 +213,7 @@ func openAccess(cfg *Config, log *slog.Logger) (*access.Access, error) {
 	}
 	if password := who.FirstPassword(); password != "" {
 		log.Warn("this is the first start: log in with this password, and change it in the settings",
-			"user", who.User(), "first_login", logs.Once(password))
+			"user", who.User(), "password", logs.Once(password))
 	}
 	return who, nil
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,17 +142,46 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-// TestFirstToken starts without a token, and uses the one in the log.
-func TestFirstToken(t *testing.T) {
+// TestFirstPassword starts without a password, and logs in with the one in the log, which is not there again after a restart.
+func TestFirstPassword(t *testing.T) {
 	a := appliance.Start(t, "SHOAL_API_TOKEN=")
-	_, rest, found := strings.Cut(a.Log(), "token=")
-	if !found {
-		t.Fatalf("the log has no token:\n%s", a.Log())
+	found := regexp.MustCompile(`password=(\S+)`).FindStringSubmatch(a.Log())
+	if found == nil {
+		t.Fatalf("the log has no password:\n%s", a.Log())
 	}
-	token := strings.Fields(rest)[0]
-	for given, want := range map[string]int{token: http.StatusOK, appliance.Token: http.StatusUnauthorized, "": http.StatusUnauthorized} {
-		if got := a.Status(t, "/api/v1/routes", given); got != want {
-			t.Errorf("with the token %q: status %d, want %d", given, got, want)
+	for given, want := range map[string]int{found[1]: http.StatusSeeOther, "wrong": http.StatusUnauthorized} {
+		if got := logIn(t, a, given); got != want {
+			t.Errorf("the login with the password %q: status %d, want %d", given, got, want)
 		}
 	}
+	if got := a.Status(t, "/api/v1/routes", appliance.Token); got != http.StatusUnauthorized {
+		t.Errorf("a token that nobody has set: status %d, want %d", got, http.StatusUnauthorized)
+	}
+	a.Stop(t)
+	before := len(a.Log())
+	a.Restart(t)
+	if again := a.Log()[before:]; strings.Contains(again, "password=") {
+		t.Errorf("the log has a password again:\n%s", again)
+	}
+	if got := logIn(t, a, found[1]); got != http.StatusSeeOther {
+		t.Errorf("the login after a restart: status %d, want %d", got, http.StatusSeeOther)
+	}
+}
+
+// logIn returns the status of the answer to the form of the login.
+func logIn(t *testing.T, a *appliance.Appliance, password string) int {
+	t.Helper()
+	form := url.Values{"user": {"admin"}, "password": {password}}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:"+strconv.Itoa(a.HTTPPort)+"/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "text/html")
+	resp, err := http.DefaultTransport.RoundTrip(r) // follows no redirects
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
 }

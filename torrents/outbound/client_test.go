@@ -103,8 +103,8 @@ func get(ctx context.Context, t *testing.T, c *Client, link string) (string, str
 }
 
 func TestGet(t *testing.T) {
-	s, c := server(t), client(Guard{AllowPrivate: true})
-	c.time = 300 * time.Millisecond
+	s, patient, hasty := server(t), client(Guard{AllowPrivate: true}), client(Guard{AllowPrivate: true})
+	hasty.time = 300 * time.Millisecond
 	isErr := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
 	for path, good := range map[string]func(error) bool{
 		"/good": isErr(nil), "/largest": isErr(nil), "/count/11111": isErr(nil), "/cookie": isErr(nil),
@@ -123,6 +123,10 @@ func TestGet(t *testing.T) {
 		"/file": func(err error) bool { _, ok := errors.AsType[*RedirectError](err); return ok },
 	} {
 		link := strings.Replace(s.URL, "http://", "http://user:secret@", 1) + path + "?passkey=secret"
+		c := patient
+		if path == "/silent" || path == "/slow" {
+			c = hasty
+		}
 		body, mediaType, err := get(t.Context(), t, c, link)
 		if !good(err) {
 			t.Errorf("%s gives the error %v", path, err)

@@ -23,16 +23,17 @@
       const times = data.series[columns[0]].map((_, i) => data.start + i * data.step);
       const values = [times, ...columns.map((name) => data.series[name])];
       if (chart) return chart.setData(values);
+      const time = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: range === '30d' ? 'short' : undefined, timeStyle: range === '10m' ? 'medium' : range === '24h' ? 'short' : undefined });
       const axis = { stroke: color('--pico-color'), grid: { stroke: color('--pico-muted-border-color'), width: 1 } };
       chart = new uPlot({
         width: place.clientWidth, height: 220,
         cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1024)] } },
-        axes: [axis, { ...axis, size: 80, values: (_, ticks) => ticks.map(rate) }],
-        series: [{},
-          { label: place.dataset.down, stroke: color('--busy'), width: 2, value: (_, v) => rate(v) },
-          { label: place.dataset.up, stroke: color('--warn'), width: 2, value: (_, v) => rate(v) },
-          { label: place.dataset.read, stroke: color('--good'), width: 2, value: (_, v) => rate(v) }],
+        axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((t) => time.format(new Date(t * 1000))) }, { ...axis, size: 80, values: (_, ticks) => ticks.map(rate) }],
+        series: [{ label: '', value: (_, v) => (v == null ? '' : new Date(v * 1000).toLocaleString(document.documentElement.lang)) },
+          { label: place.dataset.down, stroke: color('--busy'), width: 2, points: { show: false }, value: (_, v) => rate(v) },
+          { label: place.dataset.up, stroke: color('--warn'), width: 2, points: { show: false }, value: (_, v) => rate(v) },
+          { label: place.dataset.read, stroke: color('--good'), width: 2, points: { show: false }, value: (_, v) => rate(v) }],
       }, values, place);
     }
 
@@ -51,6 +52,8 @@
       const button = event.target.closest('button[data-range]');
       if (!button) return;
       range = button.dataset.range;
+      chart?.destroy();
+      chart = null;
       place.querySelectorAll('button[data-range]').forEach((b) => b.setAttribute('aria-pressed', String(b === button)));
       load();
     });
