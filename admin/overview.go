@@ -54,8 +54,7 @@ const maxReadersShown = 50
 
 func (s *server) viewOverview(r *http.Request) (any, error) {
 	l := s.locale(r)
-	stats := s.library.Stats()
-	clients, readers := s.clients(), s.readers()
+	stats, clients, readers := s.seenStats(), s.seenClients(), s.seenReaders()
 	v := overviewView{
 		Alerts:    s.alerts(l, stats, clients),
 		CacheUsed: stats.CacheUsed, CacheLimit: stats.CacheLimit, Peers: stats.Peers, InSwarm: stats.Members, Clients: len(clients),

@@ -49,6 +49,8 @@ type previewJSON struct {
 	Known      *previewKnownJSON    `json:"known"`
 	SameAs     *int                 `json:"same_as"`
 	Error      string               `json:"error"`
+
+	unseen bool // it is a URL that was not fetched
 }
 
 type previewFileJSON struct {
@@ -86,17 +88,9 @@ func (s *server) previewFiles(w http.ResponseWriter, r *http.Request) ([]preview
 	if err != nil {
 		return nil, err
 	}
-	list := make([]previewJSON, len(form.files))
-	for i, f := range form.files {
-		p, err := s.library.PreviewMetainfo(f.metainfo)
-		if list[i], err = newPreviewJSON(f.name, torrents.PreviewTorrent, p, err); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
+	return s.lookAtFiles(form.files)
 }
 
-// previewLinks looks at links. URLs are fetched side by side, as servers may be slow.
 func (s *server) previewLinks(w http.ResponseWriter, r *http.Request) ([]previewJSON, error) {
 	var body struct {
 		Links []string `json:"links"`
@@ -110,13 +104,30 @@ func (s *server) previewLinks(w http.ResponseWriter, r *http.Request) ([]preview
 	case n > maxPreviewLinks:
 		return nil, badRequest("There are %d links, and at most %d are looked at in one call.", n, maxPreviewLinks)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), maxPreviewTime)
+	return s.lookAtLinks(r.Context(), body.Links, maxPreviewURLs)
+}
+
+// lookAtFiles says what .torrent files would add.
+func (s *server) lookAtFiles(files []uploadedFile) ([]previewJSON, error) {
+	list := make([]previewJSON, len(files))
+	for i, f := range files {
+		p, err := s.library.PreviewMetainfo(f.metainfo)
+		if list[i], err = newPreviewJSON(f.name, torrents.PreviewTorrent, p, err); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// lookAtLinks says what links would add. Up to maxURLs of those that are URLs are fetched, side by side, as servers may be slow.
+func (s *server) lookAtLinks(ctx context.Context, links []string, maxURLs int) ([]previewJSON, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxPreviewTime)
 	defer cancel()
-	list := make([]previewJSON, len(body.Links))
-	errs := make([]error, len(body.Links))
+	list := make([]previewJSON, len(links))
+	errs := make([]error, len(links))
 	var fetching sync.WaitGroup
 	urls := 0
-	for i, link := range body.Links {
+	for i, link := range links {
 		link = strings.ToValidUTF8(link, "\uFFFD")
 		kind, err := torrents.RecogniseLink(link)
 		look := func() {
@@ -130,9 +141,10 @@ func (s *server) previewLinks(w http.ResponseWriter, r *http.Request) ([]preview
 			look()
 			continue
 		}
-		if urls++; urls > maxPreviewURLs {
+		if urls++; urls > maxURLs {
 			err = &torrents.InputError{Reason: "the URL was not looked at: only the first 8 of a call are"}
 			look()
+			list[i].unseen = true
 			continue
 		}
 		fetching.Go(look)

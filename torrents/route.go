@@ -41,6 +41,7 @@ type Route struct {
 	Archives Archives
 	Torrents int       // in it
 	Changed  time.Time // when its listing last changed
+	Folder   string    // of the watch folder, whose torrents come into the route; empty if there is none. Only Library.Routes tells
 }
 
 // CheckRouteName says why a name cannot be that of a route, with an *InputError. Unlike the names in
@@ -71,10 +72,17 @@ func (l *Library) Routes() []Route {
 	for _, e := range l.entries {
 		count[e.route]++
 	}
+	folders := make(map[uint64]string)
+	if l.opts.Watch.Dir != "" {
+		for name, folder := range l.state.Watch.Folders {
+			folders[folder.Route] = name
+		}
+	}
 	routes := make([]Route, len(l.state.Routes))
 	for i := range l.state.Routes {
 		r := &l.state.Routes[i]
 		routes[i] = r.describe(count[r.ID])
+		routes[i].Folder = folders[r.ID]
 	}
 	slices.SortFunc(routes, func(a, b Route) int { return strings.Compare(a.Name, b.Name) })
 	return routes

@@ -171,6 +171,7 @@ func serveLibrary(
 			Export:  siteExport(export, cfg.NFSAllow),
 			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
+			Settings: cfg.settings(), Warnings: cfg.warnings, Libraries: libraries(),
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,
