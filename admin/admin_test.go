@@ -51,6 +51,8 @@ type site struct {
 
 	clients []Client
 	readers []Reader
+	refused []Refused
+	export  Export // before at()
 	inside  *shelf
 	history *history.History
 	recent  *logs.Recent
@@ -157,11 +159,13 @@ const testMetrics = "shoal_tests 1\n"
 
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
+	s.export.Refused = func() []Refused { return s.refused }
 	return New(Options{
 		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Access: s.access, BasePath: base, Version: "v1",
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest
 		Clients:      func() []Client { return s.clients },
 		Readers:      func() []Reader { return s.readers },
+		Export:       s.export,
 		Settings:     s.settings, Warnings: s.warnings, Libraries: []Library{{"lib", "v1.2", "MIT"}},
 		Tree:    s.tree,
 		Inside:  s.inside,

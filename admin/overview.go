@@ -10,9 +10,12 @@ import (
 
 // Export is how clients reach the NFS server.
 type Export struct {
-	Port       int // of NFS and MOUNT
+	Addr       netip.Addr // that it listens on; unspecified or not valid for all of this machine
+	Port       int        // of NFS and MOUNT
 	Portmapped bool
 	Allow      []netip.Prefix // who may mount
+	// Refused lists the addresses that made calls last though they may not, the latest first; nil if nobody knows.
+	Refused func() []Refused
 }
 
 var overviewPage = page{name: "overview", parts: []string{"alerts", "totals", "rates", "readers"}, scripts: []string{"chart.js"}}

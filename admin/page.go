@@ -76,6 +76,8 @@ func (s *server) registerPages(r *mux.Router) {
 	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerConnect(r)
+	s.registerClientsPage(r)
 	s.registerSettingsPage(s.adminsOnly(r))
 }
 

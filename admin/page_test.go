@@ -77,7 +77,7 @@ func TestPagesHaveAllTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openSite(t)
-	for _, path := range []string{"/", "/settings"} {
+	for _, path := range []string{"/", "/connect", "/clients", "/settings"} {
 		if missing := missingTexts(locales, s.page(t, path).body); len(missing) > 0 {
 			t.Errorf("%s shows the keys %q instead of texts", path, missing)
 		}
