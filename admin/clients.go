@@ -28,6 +28,14 @@ type Mount struct {
 	Since time.Time `json:"since"`
 }
 
+// Refused is an address that has made NFS calls, and may not.
+type Refused struct {
+	Addr      netip.Addr `json:"address"`
+	Calls     uint64     `json:"calls"`
+	FirstSeen time.Time  `json:"first_seen"`
+	LastSeen  time.Time  `json:"last_seen"`
+}
+
 // Protocol is how a client reads.
 type Protocol string
 
@@ -57,11 +65,12 @@ func (s *server) registerClients(api *mux.Router) {
 
 // clientList is the clients on the wire.
 type clientList struct {
-	Clients []Client `json:"clients"`
+	Clients []Client  `json:"clients"`
+	Refused []Refused `json:"refused"`
 }
 
-func newClientList(clients []Client) clientList {
-	list := clientList{Clients: []Client{}}
+func newClientList(clients []Client, refused []Refused) clientList {
+	list := clientList{Clients: []Client{}, Refused: append([]Refused{}, refused...)}
 	for _, c := range clients {
 		if c.Mounts == nil {
 			c.Mounts = []Mount{}
@@ -71,8 +80,16 @@ func newClientList(clients []Client) clientList {
 	return list
 }
 
+// refused lists the addresses that were refused last.
+func (s *server) refused() []Refused {
+	if s.export.Refused == nil {
+		return nil
+	}
+	return s.export.Refused()
+}
+
 func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, "application/json", newClientList(s.clients()))
+	writeJSON(w, http.StatusOK, "application/json", newClientList(s.clients(), s.refused()))
 }
 
 // readerList is the readers on the wire.

@@ -18,9 +18,10 @@ func TestClientsAndReaders(t *testing.T) {
 		path    string
 		clients []Client
 		readers []Reader
+		refused []Refused
 		want    string
 	}{
-		{path: "/api/v1/clients", want: `{"clients":[]}`},
+		{path: "/api/v1/clients", refused: []Refused{{netip.MustParseAddr("203.0.113.9"), 7, first, last}}, want: `{"clients":[],"refused":[{"address":"203.0.113.9","calls":7,"first_seen":"2026-01-02T03:04:05Z","last_seen":"2026-01-02T03:04:06.5Z"}]}`},
 		{path: "/api/v1/readers", want: `{"readers":[]}`},
 		{
 			path: "/api/v1/clients",
@@ -36,7 +37,7 @@ func TestClientsAndReaders(t *testing.T) {
 				`"mounts":[{"path":"/","since":"2026-01-02T03:04:05Z"},{"path":"/films/größe","since":"2026-01-02T03:04:06.5Z"}],` +
 				`"calls":3,"bytes_read":1099511627776,"first_seen":"2026-01-02T03:04:05Z","last_seen":"2026-01-02T03:04:06.5Z"},` +
 				`{"address":"fe80::1%eth0","machine":"","connections":0,"mounts":[],` +
-				`"calls":1,"bytes_read":0,"first_seen":"2026-01-02T03:04:06.5Z","last_seen":"2026-01-02T03:04:06.5Z"}]}`,
+				`"calls":1,"bytes_read":0,"first_seen":"2026-01-02T03:04:06.5Z","last_seen":"2026-01-02T03:04:06.5Z"}],"refused":[]}`,
 		},
 		{
 			path: "/api/v1/readers",
@@ -48,7 +49,7 @@ func TestClientsAndReaders(t *testing.T) {
 				`"size":1000,"offset":500,"bytes_read":250,"since":"2026-01-02T03:04:05Z","last_read":"2026-01-02T03:04:06.5Z"}]}`,
 		},
 	} {
-		s.clients, s.readers = test.clients, test.readers
+		s.clients, s.readers, s.refused = test.clients, test.readers, test.refused
 		a := s.get(t, test.path)
 		wantStatus(t, a, http.StatusOK)
 		if got := strings.TrimSuffix(string(a.body), "\n"); got != test.want {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -75,7 +74,7 @@ func TestEventsBeginWithWhatThereIs(t *testing.T) {
 	s := openSite(t)
 	s.clients = []Client{{Addr: netip.MustParseAddr("10.0.0.1"), Machine: "tv"}}
 	s.readers = []Reader{{Protocol: ProtocolNFS, Client: netip.MustParseAddr("10.0.0.1"), Path: "/films/a"}}
-	slog.New(logs.NewHandler(slog.NewTextHandler(io.Discard, nil), s.recent)).Warn("something was logged")
+	slog.New(logs.NewHandler(slog.NewTextHandler(s.log, nil), s.recent)).Warn("something was logged")
 	a := s.mustAdd(t, "films", torrentFile("a", 40_000))
 	s.mustAdd(t, "films", completeTorrent("b"))
 
@@ -171,7 +170,7 @@ func TestEventsOfPieces(t *testing.T) {
 
 func TestEventsOfLogs(t *testing.T) {
 	s := openSite(t)
-	log := slog.New(logs.NewHandler(slog.NewTextHandler(io.Discard, nil), s.recent))
+	log := slog.New(logs.NewHandler(slog.NewTextHandler(s.log, nil), s.recent))
 	for range 150 {
 		log.Warn("before")
 	}

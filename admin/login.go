@@ -45,10 +45,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			s.askForLogin(w, r)
 			return
 		case !mayAsk(who.Role, r.Method, strings.TrimPrefix(r.URL.Path, s.base)):
-			s.problemPage(w, r, problem{
-				Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden,
-				Detail: "The API token “" + who.Name + "” has the role “" + string(who.Role) + "”, which may not do this.",
-			})
+			s.problemPage(w, r, forbidden(who))
 			return
 		}
 		if known {
@@ -94,6 +91,17 @@ func mayAsk(role access.Role, method, path string) bool {
 		return path == metricsPath && (method == http.MethodGet || method == http.MethodHead)
 	}
 	return false
+}
+
+// isAdmin says whether somebody may do all that there is.
+func isAdmin(who access.Who) bool { return who.Role == access.RoleAdmin }
+
+// forbidden is for who may not do what he asks for.
+func forbidden(who access.Who) problem {
+	return problem{
+		Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden,
+		Detail: "The API token “" + who.Name + "” has the role “" + string(who.Role) + "”, which may not do this.",
+	}
 }
 
 // askForLogin answers who is not known: with the login to a person, and 401 to a program.

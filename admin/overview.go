@@ -10,9 +10,12 @@ import (
 
 // Export is how clients reach the NFS server.
 type Export struct {
-	Port       int // of NFS and MOUNT
+	Addr       netip.Addr // that it listens on; unspecified or not valid for all of this machine
+	Port       int        // of NFS and MOUNT
 	Portmapped bool
 	Allow      []netip.Prefix // who may mount
+	// Refused lists the addresses that made calls last though they may not, the latest first; nil if nobody knows.
+	Refused func() []Refused
 }
 
 var overviewPage = page{name: "overview", parts: []string{"alerts", "totals", "rates", "readers"}, scripts: []string{"chart.js"}}
@@ -51,8 +54,7 @@ const maxReadersShown = 50
 
 func (s *server) viewOverview(r *http.Request) (any, error) {
 	l := s.locale(r)
-	stats := s.library.Stats()
-	clients, readers := s.clients(), s.readers()
+	stats, clients, readers := s.seenStats(), s.seenClients(), s.seenReaders()
 	v := overviewView{
 		Alerts:    s.alerts(l, stats, clients),
 		CacheUsed: stats.CacheUsed, CacheLimit: stats.CacheLimit, Peers: stats.Peers, InSwarm: stats.Members, Clients: len(clients),

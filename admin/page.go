@@ -25,7 +25,8 @@ type page struct {
 	scripts []string // static files beside those that every page has
 }
 
-// viewFunc returns what the template of a page shows. It runs again and again while the page is open and has parts.
+// viewFunc returns what the template of a page shows. It runs again and again while the page is open and has parts, so it asks for what all
+// pages show by seenTorrents, seenStats, seenReaders and seenClients, which look once in a tick.
 type viewFunc func(*http.Request) (any, error)
 
 // titled is a view that knows a better title than the page's.
@@ -71,19 +72,24 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAdd(r)
 	s.registerRoutePages(r)
+	s.registerTorrentsPage(r) // before the page of a torrent, whose path begins like it
 	s.registerTorrentPage(r)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerConnect(r)
+	s.registerClientsPage(r)
+	s.registerSettingsPage(s.adminsOnly(r))
 }
 
 // handlePage puts a page at a path.
 func (s *server) handlePage(r *mux.Router, path string, p page, view viewFunc) {
 	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept, Accept-Language, Cookie")
-		if len(p.parts) > 0 && r.Header.Get("Accept") == "text/event-stream" {
+		if len(p.parts) > 0 && r.Header.Get("Accept") == eventStream {
 			s.streamPage(w, r, &p, view)
 			return
 		}
+		s.ticks.renew() // whoever comes from a form sees what it did
 		v, err := view(r)
 		if err != nil {
 			s.failPage(w, r, err)
@@ -141,24 +147,31 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *p
 	_, _ = w.Write(b.Bytes()) // the client may be gone
 }
 
-// streamPage sends the parts of a page that have become others, until the page is left.
+// streamPage sends the parts of a page that have become others, until the page is left. They are made once in a tick for all who look at
+// the same address in the same language.
 func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, view viewFunc) {
+	key := strings.Join([]string{"page", p.name, s.locale(r).Tag.String(), s.userName(r), r.URL.RequestURI()}, "\x00")
 	s.stream(w, r, func() ([]fragment, error) {
-		v, err := view(r)
-		if err != nil {
+		return inTick(&s.ticks, key, func() ([]fragment, error) { return s.pageParts(r, p, view) })
+	})
+}
+
+// pageParts are the parts of a page as they are now.
+func (s *server) pageParts(r *http.Request, p *page, view viewFunc) ([]fragment, error) {
+	v, err := view(r)
+	if err != nil {
+		return nil, err
+	}
+	f := s.frame(r, p, v)
+	parts := make([]fragment, 0, len(p.parts))
+	for _, name := range p.parts {
+		var b bytes.Buffer
+		if err := s.pages[f.Lang][p.name].ExecuteTemplate(&b, name, f); err != nil {
 			return nil, err
 		}
-		f := s.frame(r, p, v)
-		parts := make([]fragment, 0, len(p.parts))
-		for _, name := range p.parts {
-			var b bytes.Buffer
-			if err := s.pages[f.Lang][p.name].ExecuteTemplate(&b, name, f); err != nil {
-				return nil, err
-			}
-			parts = append(parts, fragment{Name: name, Data: b.Bytes()})
-		}
-		return parts, nil
-	})
+		parts = append(parts, fragment{Name: name, Data: b.Bytes(), sum: sumOf(b.Bytes())})
+	}
+	return parts, nil
 }
 
 // failPage answers with an error as a page, or as a problem to who asks for no page.
@@ -173,6 +186,9 @@ func (s *server) problemPage(w http.ResponseWriter, r *http.Request, p problem) 
 	}
 	s.render(w, r, p.Status, &page{name: "error"}, p)
 }
+
+// eventStream is the type of streams (HTML, 9.2), which browsers ask for in these words.
+const eventStream = "text/event-stream"
 
 // wantsPage says whether a request comes from somebody who looks at pages.
 func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }

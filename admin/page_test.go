@@ -77,9 +77,23 @@ func TestPagesHaveAllTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openSite(t)
-	for _, path := range []string{"/"} {
+	for _, path := range []string{"/", "/connect", "/clients", "/settings"} {
 		if missing := missingTexts(locales, s.page(t, path).body); len(missing) > 0 {
 			t.Errorf("%s shows the keys %q instead of texts", path, missing)
+		}
+	}
+}
+
+// TestCompressed: pages and lists are, streams and files of torrents are not.
+func TestCompressed(t *testing.T) {
+	s := openSite(t)
+	for target, want := range map[string]string{"/": "gzip", "/api/v1/openapi.yaml": "gzip", "/fs/": "", "/healthz": ""} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+		r.Header.Set("Authorization", "Bearer "+testToken)
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Accept-Encoding", "gzip")
+		if got := send(t, s.handler, r).header.Get("Content-Encoding"); got != want {
+			t.Errorf("%s is encoded as %q, want %q", target, got, want)
 		}
 	}
 }

@@ -47,6 +47,11 @@ type Options struct {
 	// Requests counts the requests, for those metrics; nil if nobody wants to know.
 	Requests *RequestMetrics
 
+	// Settings and Warnings are what the environment says, and what was noticed about it; Libraries what others wrote of the program.
+	Settings  []Setting
+	Warnings  []string
+	Libraries []Library
+
 	// Done is closed when the server stops, which ends the streams; nil if it never does.
 	Done <-chan struct{}
 
@@ -70,6 +75,10 @@ type server struct {
 	requests *RequestMetrics
 	log      *slog.Logger
 	logs     *logs.Recent
+
+	settings  []Setting
+	warnings  []string
+	libraries []Library
 
 	assets  *assets
 	locales *locale.Locales
@@ -105,6 +114,7 @@ func New(opts Options) http.Handler {
 		log:      opts.Logger,
 		logs:     cmp.Or(opts.Logs, logs.NewRecent(0, 0)),
 
+		settings: opts.Settings, warnings: opts.Warnings, libraries: opts.Libraries,
 		done:  opts.Done,
 		ticks: newTicks(),
 
@@ -114,7 +124,7 @@ func New(opts Options) http.Handler {
 	s.readers = s.allReaders(opts.Readers)
 	s.loadPages()
 	// Around the router, as mux calls nothing of its own for what no route takes.
-	site := guard.Origins(s.authenticate(s.routes()))
+	site := guard.Origins(compress(s.base, s.authenticate(s.routes())))
 	return s.requests.count(guard.Headers(s.recovered(guard.Proxies(opts.TrustedProxies, guard.Hosts(opts.AllowedHosts, site)))))
 }
 
@@ -173,6 +183,7 @@ func (s *server) routes() *mux.Router {
 	s.registerClients(api)
 	s.registerWatch(api)
 	s.registerLogs(api)
+	s.registerSettings(api)
 	s.registerEvents(api)
 
 	r.HandleFunc(staticPath+"{hash}/{file:.+}", s.serveAsset).Methods(http.MethodGet, http.MethodHead)

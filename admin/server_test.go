@@ -242,7 +242,7 @@ func TestHead(t *testing.T) {
 		return resp.StatusCode, resp.Header
 	}
 	for _, c := range calls(t) {
-		if c.method != http.MethodGet || strings.HasPrefix(c.template, staticPath) {
+		if c.method != http.MethodGet || strings.HasPrefix(c.template, staticPath) || strings.Contains(c.template, "{token}") {
 			continue
 		}
 		path := c.path(t, "films", ih)

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"shoal/torrents"
 )
 
 // event is what a stream sends: an event, or a comment.
@@ -165,7 +167,9 @@ func goLive(t *testing.T, parts ...fragment) *live {
 	l.client = &http.Client{Transport: transport}
 	t.Cleanup(func() {
 		_ = l.http.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("serve: %v", err)
+		}
 		transport.CloseIdleConnections()
 	})
 	return l
@@ -451,4 +455,25 @@ func TestInTick(t *testing.T) {
 			t.Errorf("in three ticks and after a renewal there is %v, want %v", got, want)
 		}
 	})
+}
+
+// TestSeen: what pages show together is one look of a tick.
+func TestSeen(t *testing.T) {
+	library := openSite(t).library
+	s := &server{library: library, ticks: newTicks()}
+	s.ticks.length = time.Hour
+	list, stats := s.seenTorrents(), s.seenStats()
+	if len(list) != 0 || stats.Torrents[torrents.StateIdle] != 0 {
+		t.Fatalf("there are %v and %v, want none", list, stats.Torrents)
+	}
+	if _, err := library.AddMetainfo("films", torrentFile("a", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.seenTorrents()); n != 0 {
+		t.Errorf("in the same tick there are %d torrents, want none", n)
+	}
+	s.ticks.renew()
+	if n, stats := len(s.seenTorrents()), s.seenStats(); n != 1 || stats.Torrents[torrents.StateIdle] != 1 {
+		t.Errorf("after a renewal there are %d torrents and %v, want one", n, stats.Torrents)
+	}
 }

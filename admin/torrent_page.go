@@ -104,7 +104,7 @@ func (s *server) viewTorrent(r *http.Request) (any, error) {
 }
 
 // isStream says whether what is asked for is the live parts of a page only.
-func isStream(r *http.Request) bool { return r.Header.Get("Accept") == "text/event-stream" }
+func isStream(r *http.Request) bool { return r.Header.Get("Accept") == eventStream }
 
 func (s *server) stillOf(r *http.Request, l *locale.Locale, t *torrents.Torrent, trackers []torrents.Tracker) (*torrentStill, error) {
 	still := &torrentStill{Magnet: magnetOf(t, trackers), Routes: s.library.Routes()}

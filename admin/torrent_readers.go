@@ -21,7 +21,7 @@ type readerRow struct {
 func (s *server) readerRows(t *torrents.Torrent) []readerRow {
 	var rows []readerRow
 	top := "/" + t.Route + "/" + t.Name
-	for _, r := range s.readers() {
+	for _, r := range s.seenReaders() {
 		if r.Infohash != t.Infohash {
 			continue
 		}

@@ -44,9 +44,10 @@ type Reader struct {
 
 // ledger keeps account of calls, of the clients that make them, and of what they read.
 type ledger struct {
-	metrics *metrics
-	bytes   atomic.Uint64 // of files, that clients were sent
-	waits   waits
+	metrics  *metrics
+	bytes    atomic.Uint64 // of files, that clients were sent
+	waits    waits
+	refusals refusals
 
 	// recent has the accounts that were looked up last for connections from a port: most calls are for
 	// those, and wait for nobody. It has none that the maps do not have, as both change with mu only.
@@ -105,7 +106,8 @@ func newLedger() *ledger {
 func (l *ledger) observe(call *rpc.Call, status rpc.Status) {
 	l.metrics.observe(call, status)
 	if !call.Allowed {
-		return // they must not make us forget those that are, and the log has them
+		l.refusals.observe(call) // apart, as they must not make us forget those that are allowed
+		return
 	}
 	c := l.client(call)
 	c.calls.Add(1)

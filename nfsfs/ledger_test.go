@@ -96,11 +96,36 @@ func TestStrangersAreNoClients(t *testing.T) {
 	opts := options(t, testTree(t, newStuck()))
 	opts.Allow = nil
 	s := start(t, opts)
+	began := time.Now()
 	w := dial(t, s)
 	w.call(nfs3.Program, 3, 0, nil)
 	w.call(mount.Program, 3, procMount, opaque([]byte("/")))
 	if got := s.Clients(); len(got) > 0 {
 		t.Errorf("the clients are %+v, want none", got)
+	}
+	refused := s.Refused()
+	if len(refused) != 1 || refused[0].Addr != netip.MustParseAddr("127.0.0.1") || refused[0].Calls != 2 ||
+		refused[0].First.Before(began) || refused[0].Last.Before(refused[0].First) {
+		t.Errorf("refused are %+v, want 127.0.0.1 with 2 calls", refused)
+	}
+}
+
+// TestRefusedIsBounded: who makes up addresses is not remembered without end, and the last ones are.
+func TestRefusedIsBounded(t *testing.T) {
+	s := &Server{ledger: newLedger()}
+	call := ledgerCall(0, procRead)
+	began := call.Began
+	for i := range 10 * maxRefused {
+		call = ledgerCall(i, procRead)
+		call.Allowed, call.Began = false, began.Add(time.Duration(i)*time.Second)
+		s.ledger.observe(call, rpc.TooWeak)
+	}
+	list := s.Refused()
+	if len(list) > maxRefused || len(list) < maxRefused/2 || list[0].Addr != call.Client.Addr() {
+		t.Errorf("%d are remembered, and %+v was refused last; want up to %d, and %s", len(list), list[0], maxRefused, call.Client.Addr())
+	}
+	if len(s.ledger.clients) > 0 {
+		t.Errorf("there are %d clients, and all were refused", len(s.ledger.clients))
 	}
 }
 

@@ -37,27 +37,28 @@ const prefix = "SHOAL_"
 // or by the content of the file that the same variable with _FILE behind names. The README has a
 // table of it, which a test compares with this.
 //
-// A field with the tag `later` is not honoured yet, and setting it gives a warning.
+// A field with the tag `later` is not honoured yet, and setting it gives a warning. The tag `group` begins a group of fields on the
+// page of settings, and `secret` keeps values from it: "all" of them, or what URLs have in them beside the server ("url").
 type Config struct {
-	DataDir    string   `env:"DATA_DIR" envDefault:"./data"`
+	DataDir    string   `env:"DATA_DIR" envDefault:"./data" group:"storage"`
 	CacheDir   string   `env:"CACHE_DIR"` // $DATA_DIR/cache if empty
 	CacheLimit byteSize `env:"CACHE_LIMIT" envDefault:"20GiB"`
 
-	NFSAddr     string         `env:"NFS_ADDR" envDefault:":2049"`
+	NFSAddr     string         `env:"NFS_ADDR" envDefault:":2049" group:"nfs"`
 	PortmapAddr string         `env:"PORTMAP_ADDR" envDefault:":111"`
 	NFSAllow    []netip.Prefix `env:"NFS_ALLOW" envDefault:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"`
 	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
 	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
 
-	HTTPAddr       string         `env:"HTTP_ADDR" envDefault:":4444"`
+	HTTPAddr       string         `env:"HTTP_ADDR" envDefault:":4444" group:"site"`
 	HTTPBasePath   string         `env:"HTTP_BASE_PATH" envDefault:"/"`
 	AllowedHosts   []string       `env:"ALLOWED_HOSTS"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
 	AdminUser      string         `env:"ADMIN_USER" envDefault:"admin"`
-	AdminPassword  string         `env:"ADMIN_PASSWORD"`
-	APIToken       string         `env:"API_TOKEN"`
+	AdminPassword  string         `env:"ADMIN_PASSWORD" secret:"all"`
+	APIToken       string         `env:"API_TOKEN" secret:"all"`
 
-	Routes   []string          `env:"ROUTES"`
+	Routes   []string          `env:"ROUTES" group:"content"`
 	WatchDir string            `env:"WATCH_DIR"`
 	Archives torrents.Archives `env:"ARCHIVES" envDefault:"folder"`
 
@@ -65,7 +66,7 @@ type Config struct {
 	ArchiveDepth   int      `env:"ARCHIVE_DEPTH" envDefault:"2"`
 	ArchiveMemory  byteSize `env:"ARCHIVE_MEMORY" envDefault:"64MiB"`
 
-	BTAddr          string              `env:"BT_ADDR" envDefault:":42069"`
+	BTAddr          string              `env:"BT_ADDR" envDefault:":42069" group:"swarm"`
 	BTDHT           bool                `env:"BT_DHT" envDefault:"true"`
 	BTPEX           bool                `env:"BT_PEX" envDefault:"true"`
 	BTLSD           bool                `env:"BT_LSD" envDefault:"true"`
@@ -81,14 +82,14 @@ type Config struct {
 	BTPeers         []string            `env:"BT_PEERS"`
 	BTAnnounceIP    []string            `env:"BT_ANNOUNCE_IP"`
 	BTInterface     string              `env:"BT_INTERFACE"`
-	BTProxy         string              `env:"BT_PROXY"`
-	BTBlocklist     string              `env:"BT_BLOCKLIST"`
-	BTExtraTrackers []string            `env:"BT_EXTRA_TRACKERS"`
+	BTProxy         string              `env:"BT_PROXY" secret:"url"`
+	BTBlocklist     string              `env:"BT_BLOCKLIST" secret:"url"`
+	BTExtraTrackers []string            `env:"BT_EXTRA_TRACKERS" secret:"url"`
 	BTEncryption    torrents.Encryption `env:"BT_ENCRYPTION" envDefault:"allow"`
 
 	FetchAllowPrivate bool `env:"FETCH_ALLOW_PRIVATE" envDefault:"false"`
 
-	MetricsPerTorrent bool `env:"METRICS_PER_TORRENT" envDefault:"false"`
+	MetricsPerTorrent bool `env:"METRICS_PER_TORRENT" envDefault:"false" group:"process"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
@@ -100,6 +101,15 @@ type Config struct {
 
 	// warnings are about variables that were accepted, for the log.
 	warnings []string
+
+	// given is what the variables say that are set, by the name without SHOAL_.
+	given map[string]given
+}
+
+// given is the value of a variable as it was written.
+type given struct {
+	text string
+	file bool // it came from the file that the variable with _FILE names
 }
 
 // parseConfig reads the environment. The mistakes are one line each, which begins with the name of
@@ -140,8 +150,10 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 	vars := env.ToMap(environ)
 	var mistakes []string
 	known := make(map[string]bool)
+	c.given = make(map[string]given)
 	for field := range fields() {
-		name := prefix + field.Tag.Get("env")
+		tag := field.Tag.Get("env")
+		name := prefix + tag
 		known[name], known[name+"_FILE"] = true, true
 		if file := vars[name+"_FILE"]; file != "" {
 			value, err := readVariable(file)
@@ -156,6 +168,9 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 		}
 		if field.Type.Kind() == reflect.Slice {
 			vars[name] = trimList(vars[name])
+		}
+		if vars[name] != "" {
+			c.given[tag] = given{text: vars[name], file: vars[name+"_FILE"] != ""}
 		}
 		switch vars[name] {
 		case "", field.Tag.Get("envDefault"):

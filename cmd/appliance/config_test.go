@@ -57,6 +57,7 @@ func TestDefaults(t *testing.T) {
 		if len(mistakes) > 0 {
 			t.Errorf("with %s set, the mistakes are %q, want none", what, mistakes)
 		}
+		cfg.given = nil
 		if want := defaults(); !reflect.DeepEqual(cfg, want) {
 			t.Errorf("with %s set, the configuration is\n%+v, want\n%+v", what, cfg, want)
 		}
@@ -70,6 +71,7 @@ func TestSetToDefault(t *testing.T) {
 		environ = append(environ, prefix+field.Tag.Get("env")+"="+field.Tag.Get("envDefault"))
 	}
 	cfg, mistakes := parseConfig(environ)
+	cfg.given = nil
 	if want := defaults(); !reflect.DeepEqual(cfg, want) || len(mistakes) > 0 {
 		t.Errorf("with the defaults written down, the configuration is\n%+v with the mistakes %q, want\n%+v with none",
 			cfg, mistakes, want)
@@ -152,7 +154,7 @@ func TestEachVariable(t *testing.T) {
 			if tag == "DATA_DIR" {
 				want.CacheDir = filepath.Join(sample.value, "cache")
 			}
-			want.warnings = cfg.warnings
+			want.warnings, want.given = cfg.warnings, cfg.given
 			if !reflect.DeepEqual(cfg, want) {
 				t.Errorf("%s makes the configuration\n%+v, want\n%+v", assignment, cfg, want)
 			}
@@ -410,7 +412,7 @@ func TestUnknownVariables(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("unknown variables give warnings of %q, want them of %q", got, want)
 	}
-	cfg.warnings = nil
+	cfg.warnings, cfg.given = nil, nil
 	if want := defaults(); !reflect.DeepEqual(cfg, want) {
 		t.Errorf("unknown variables make the configuration\n%+v, want\n%+v", cfg, want)
 	}

@@ -36,6 +36,21 @@ func clients(export *nfsfs.Server) func() []admin.Client {
 	}
 }
 
+// siteExport is how clients reach the export, and who may.
+func siteExport(export *nfsfs.Server, allow []netip.Prefix) admin.Export {
+	at := export.Addr().AddrPort()
+	return admin.Export{
+		Addr: at.Addr().Unmap(), Port: int(at.Port()), Portmapped: export.Portmapped(), Allow: allow,
+		Refused: func() []admin.Refused {
+			var list []admin.Refused
+			for _, r := range export.Refused() {
+				list = append(list, admin.Refused{Addr: r.Addr, Calls: r.Calls, FirstSeen: r.First, LastSeen: r.Last})
+			}
+			return list
+		},
+	}
+}
+
 // readers returns a function that lists who reads what of the export.
 func readers(export *nfsfs.Server) func() []admin.Reader {
 	return func() []admin.Reader {

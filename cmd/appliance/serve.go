@@ -168,9 +168,10 @@ func serveLibrary(
 		Handler: admin.New(admin.Options{
 			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
 			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
-			Export:  admin.Export{Port: export.Addr().Port, Portmapped: export.Portmapped(), Allow: cfg.NFSAllow},
+			Export:  siteExport(export, cfg.NFSAllow),
 			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
+			Settings: cfg.settings(), Warnings: cfg.warnings, Libraries: libraries(),
 		}),
 		ReadHeaderTimeout: httpHeaderTime,
 		ReadTimeout:       httpBodyTime,

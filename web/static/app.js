@@ -43,7 +43,7 @@
 
   function replace(name, html) {
     const old = document.getElementById(name);
-    if (!old || old.contains(document.activeElement) && document.activeElement.matches('input, select, textarea')) return;
+    if (!old || old.contains(document.activeElement) && document.activeElement.matches('input:not([type="checkbox"]), select, textarea')) return;
     if (selecting(old)) return;
     if (window.htmx) htmx.swap({ sourceElement: old, target: old, text: html, swap: 'outerMorph' });
     else old.outerHTML = html;
