@@ -71,6 +71,8 @@ func (s *server) registerPages(r *mux.Router) {
 	s.handlePage(r, "/", overviewPage, s.viewOverview)
 	s.registerAppearance(r)
 	s.registerLogin(r)
+	s.registerFilesPage(r)
+	s.registerLogsPage(r)
 }
 
 // handlePage puts a page at a path.
