@@ -96,7 +96,7 @@ func TestFilesPageByPage(t *testing.T) {
 		a := s.browse(t, path, nil)
 		wantStatus(t, a, http.StatusOK)
 		path = ""
-		for _, line := range strings.Split(string(a.body), "\n") {
+		for line := range strings.SplitSeq(string(a.body), "\n") {
 			if _, rest, ok := strings.Cut(line, `<th scope="row" class="name"><a href="/files/films/t/`); ok {
 				name, _, _ := strings.Cut(rest, `"`)
 				got = append(got, name)
