@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"shoal/torrents"
@@ -127,8 +126,8 @@ func (s *server) newTreeRow(e tree.Entry, names []string, folder *treeFolder) tr
 	}
 	if ih, ok := e.Node.Infohash(); ok && folder.Route {
 		row.Infohash = torrents.Infohash(ih).String()
-		// That of a torrent which was removed meanwhile, or is an archive's folder beside its file, stays unknown.
-		if t, err := s.library.Torrent(torrents.Infohash(ih)); err == nil && row.Kind == "folder" && !strings.Contains(e.Name, "\x00") {
+		// The size of a torrent that was removed meanwhile stays unknown.
+		if t, err := s.library.Torrent(torrents.Infohash(ih)); err == nil && row.Kind == "folder" {
 			row.Sized, row.Size, row.Cached = true, t.Size, t.Cached
 		}
 	}

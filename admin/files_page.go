@@ -41,6 +41,7 @@ func (v treeView) title() string { return v.Heading }
 
 // treeFile is a file of the tree.
 type treeFile struct {
+	Name          string
 	Kind          string // as mediaKind
 	MediaType     string
 	Size, Cached  int64 // in bytes
@@ -137,7 +138,7 @@ func (s *server) newTreeFile(r *http.Request, node tree.Node, names []string, wh
 	attr := node.Attr()
 	address := s.pathFS(names)
 	v := &treeFile{
-		Kind: mediaKind(name), Size: attr.Size, Cached: min(attr.Used, attr.Size), ModTime: attr.ModTime,
+		Name: name, Kind: mediaKind(name), Size: attr.Size, Cached: min(attr.Used, attr.Size), ModTime: attr.ModTime,
 		Download: address + "?download=1", Pending: attr.Used < attr.Size, WhyNoArchive: why,
 	}
 	v.MediaType, _ = mediaTypeOf(name)

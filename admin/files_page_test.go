@@ -52,7 +52,7 @@ func TestFilesPage(t *testing.T) {
 		{path: "/files/films/t/sub", has: []string{"&lt;script&gt;alert(1)"}, hasNo: []string{"<script>alert", `" onload`}},
 		{path: "/files/films/t/sub/" + url.PathEscape(hostile), has: []string{"&lt;script&gt;alert(1)"}, hasNo: []string{"<script>alert", `" onload`}},
 		{path: "/files/films/t/x.mkv", hasNo: []string{"<video"}},
-		{path: "/files/films/t/x.mkv?play=1", has: []string{`<video class="media" src="/fs/films/t/x.mkv" controls preload="none">`}},
+		{path: "/files/films/t/x.mkv?play=1", has: []string{`<video class="media" src="/fs/films/t/x.mkv" controls preload="none" aria-label="x.mkv">`}},
 		{path: "/files/films/t/song.mp3?play=1", has: []string{`<audio class="media" src="/fs/films/t/song.mp3"`}},
 		{path: "/files/films/t/a%20picture.png", has: []string{`<img class="media" src="/fs/films/t/a%20picture.png"`}},
 		{path: "/files/films/t/page.html?play=1", hasNo: []string{"<video", "<audio", "<img class", "<iframe"}},
