@@ -136,7 +136,10 @@ const maxMagnetTrackers = 10
 // magnetOf is a magnet link for others. It leaves out trackers whose addresses may say who it is that announces.
 func magnetOf(t *torrents.Torrent, trackers []torrents.Tracker) string {
 	var link strings.Builder
-	link.WriteString("magnet:?xt=urn:btih:" + t.Infohash.String() + "&dn=" + parameterValue(t.Name))
+	link.WriteString("magnet:?xt=urn:btih:" + t.Infohash.String())
+	if t.Resolved { // until then it may only be called after its infohash
+		link.WriteString("&dn=" + parameterValue(t.Name))
+	}
 	n := 0
 	for _, tracker := range trackers {
 		if tracker.Kind == torrents.KindTracker && n < maxMagnetTrackers && !mayBeSecret(tracker.URL) {

@@ -166,6 +166,9 @@ func (p *person) checkDeleting(infohash string) {
 	p.CheckAccessible()
 	p.Screenshot("torrent-delete")
 	p.In("main").Click("Cancel")
+	gone := p.another()
+	gone.Go(p.home + "/torrents/" + infohash)
+	gone.In("#head").AwaitText("mine", soon)
 	p.In("#actions").Click("Delete")
 	p.AwaitText("Delete this torrent?", soon)
 	p.In("main").Click("Delete")
@@ -173,4 +176,7 @@ func (p *person) checkDeleting(infohash string) {
 	if status := p.a.Status(p.t, "/api/v1/torrents/"+infohash, appliance.Token); status != http.StatusNotFound {
 		p.t.Errorf("the API still answers %d for the torrent", status)
 	}
+	// Where it is shown still, the page says so.
+	gone.Allow("status 404: (GET|HEAD) .*/torrents/" + infohash)
+	gone.AwaitText("not in the library", soon)
 }

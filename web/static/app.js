@@ -15,7 +15,7 @@
       offline(true);
       if (feed.readyState !== EventSource.CLOSED) return; // it is tried again by itself
       feed = null;
-      setTimeout(check, 3000);
+      check();
     });
     for (const name of body.dataset.parts.trim().split(' ')) feed.addEventListener(name, (event) => replace(name, event.data));
   }
@@ -25,12 +25,13 @@
     feed = null;
   }
 
-  // check finds out why the stream was refused: the session may have ended, and the page leads to the login then.
+  // check finds out why the stream was refused: the session may have ended, and the page leads to the login then; or what it shows is
+  // no more, which the server says in words.
   async function check() {
     try {
       const answer = await fetch(location.href, { method: 'HEAD', redirect: 'manual' });
-      if (answer.type === 'opaqueredirect' || answer.status === 401) location.reload();
-      else follow();
+      if (answer.type === 'opaqueredirect' || answer.status === 401 || answer.status === 404) location.reload();
+      else setTimeout(follow, 5000);
     } catch {
       setTimeout(check, 5000);
     }
