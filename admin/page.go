@@ -79,6 +79,8 @@ func (s *server) registerPages(r *mux.Router) {
 	s.registerConnect(r)
 	s.registerClientsPage(r)
 	s.registerSettingsPage(s.adminsOnly(r))
+	s.registerFilesPage(r)
+	s.registerLogsPage(r)
 }
 
 // handlePage puts a page at a path.
