@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 
 	"shoal/admin/access"
@@ -153,14 +154,24 @@ func sentence(err error) string {
 }
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.problem(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
+	s.refusePath(w, r, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
 }
 
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	s.problem(w, problem{
+	s.refusePath(w, r, problem{
 		Status: http.StatusMethodNotAllowed,
 		Detail: fmt.Sprintf("The method %.20q is not possible at %.200q.", r.Method, r.URL.Path),
 	})
+}
+
+// refusePath answers what no route takes: with a page to a person, but never below the API.
+func (s *server) refusePath(w http.ResponseWriter, r *http.Request, p problem) {
+	p.Title = http.StatusText(p.Status)
+	if strings.HasPrefix(r.URL.Path, s.base+"/api/") {
+		s.problem(w, p)
+		return
+	}
+	s.problemPage(w, r, p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {

@@ -68,9 +68,15 @@ func (t *Tab) Axe() []Violation {
 		if err := t.ready(ctx); err != nil {
 			return err
 		}
-		// It comes by the debugger: a page's own policy would not have it.
-		if err := t.evaluate(ctx, "if (!window.axe) {"+source+"}", nil); err != nil {
-			return fmt.Errorf("load axe-core: %w", err)
+		there := false
+		if err := t.evaluate(ctx, "!!window.axe", &there); err != nil {
+			return err
+		}
+		if !there {
+			// It comes by the debugger: a page's own policy would not have it.
+			if err := t.evaluate(ctx, source, nil); err != nil {
+				return fmt.Errorf("load axe-core: %w", err)
+			}
 		}
 		return t.evaluate(ctx, run, &found)
 	})
