@@ -24,6 +24,9 @@ const (
 
 	// sessionAge is how long a browser keeps the cookie; a session that is not used ends earlier.
 	sessionAge = 30 * 24 * time.Hour
+
+	// maxLogin is the largest form of the login, in bytes: everybody may send one.
+	maxLogin = 32 << 10
 )
 
 // whoKey is that of who asks, in the context of a request.
@@ -148,7 +151,7 @@ func (s *server) showLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) logIn(w http.ResponseWriter, r *http.Request) {
-	if err := readForm(w, r); err != nil {
+	if err := readFormUpTo(w, r, maxLogin); err != nil {
 		s.failPage(w, r, err)
 		return
 	}
@@ -164,6 +167,7 @@ func (s *server) logIn(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, p.Status, &loginPage, loginView{r.PostForm.Get("user"), r.PostForm.Get("next"), p.Detail})
 		return
 	}
+	s.access.LogOut(cookieValue(r, sessionCookie)) // the one before, which nobody would end otherwise
 	s.setSession(w, r, cookie)
 	http.Redirect(w, r, s.local(r.PostForm.Get("next")), http.StatusSeeOther)
 }

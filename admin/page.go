@@ -63,7 +63,7 @@ const (
 	languageCookie = "shoal_language"
 	noteCookie     = "shoal_note"
 
-	// maxNote bounds what a note says, so that it fits a cookie.
+	// maxNote is the longest note, in bytes of JSON, which has 6 for each < of a name, so that it fits a cookie.
 	maxNote = 2000
 )
 
@@ -152,7 +152,9 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *p
 // streamPage sends the parts of a page that have become others, until the page is left. They are made once in a tick for all who look at
 // the same address in the same language.
 func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, view viewFunc) {
-	key := strings.Join([]string{"page", p.name, s.locale(r).Tag.String(), s.userName(r), r.URL.RequestURI()}, "\x00")
+	who, _ := whoAsks(r)
+	// With the role, as a token may be called like the user.
+	key := strings.Join([]string{"page", p.name, s.locale(r).Tag.String(), string(who.Role), who.Name, r.URL.RequestURI()}, "\x00")
 	shown, leave := s.open.enter(key)
 	defer leave()
 	s.stream(w, r, func() ([]fragment, error) {
@@ -201,10 +203,11 @@ func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Acc
 // redirect leads on to another page, after a form was done. What is to be said there is a text of the request's language.
 func (s *server) redirect(w http.ResponseWriter, r *http.Request, to string, n note) {
 	if n.Text != "" {
-		for len(n.Text) > maxNote {
-			n.Text = n.Text[:maxNote/2] + "…"
-		}
 		b, _ := json.Marshal(n) // it has nothing that JSON cannot encode
+		for len(b) > maxNote {
+			n.Text = strings.ToValidUTF8(n.Text[:min(len(n.Text), maxNote)/2], "") + "…"
+			b, _ = json.Marshal(n)
+		}
 		http.SetCookie(w, &http.Cookie{
 			Name: noteCookie, Value: base64.RawURLEncoding.EncodeToString(b), Path: s.base + "/",
 			HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(time.Minute.Seconds()),
@@ -232,11 +235,14 @@ func takeNote(w http.ResponseWriter, r *http.Request, base string) *note {
 const maxForm = 1 << 20
 
 // readForm reads a form without files.
-func readForm(w http.ResponseWriter, r *http.Request) error {
+func readForm(w http.ResponseWriter, r *http.Request) error { return readFormUpTo(w, r, maxForm) }
+
+// readFormUpTo is readForm for a form of up to limit bytes.
+func readFormUpTo(w http.ResponseWriter, r *http.Request, limit int64) error {
 	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/x-www-form-urlencoded" {
 		return &requestError{http.StatusUnsupportedMediaType, "The body has to be a form."}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	if err := r.ParseForm(); err != nil {
 		return formError(err)
 	}

@@ -191,8 +191,8 @@ func (s *site) state(t testing.TB) map[string]string {
 	return files
 }
 
-// TestReadingChangesNothing: whoever can make a browser load an image must not change anything.
-func TestReadingChangesNothing(t *testing.T) {
+// TestCVE_2021_46398_ReadingChangesNothing: whoever can make a browser load an image must not change anything.
+func TestCVE_2021_46398_ReadingChangesNothing(t *testing.T) {
 	s := openSite(t)
 	ih := s.mustAdd(t, "films", torrentFile("a", 1)).Infohash.String()
 	if _, err := s.library.AddMagnet("music", "magnet:?xt=urn:btih:"+strings.Repeat("1", 40)); err != nil {
