@@ -49,7 +49,7 @@ func (s *server) registerClientsPage(r *mux.Router) {
 }
 
 func (s *server) viewClients(*http.Request) (any, error) {
-	clients, readers := s.clients(), s.readers()
+	clients, readers := s.seenClients(), s.seenReaders()
 	v := clientsView{MoreClients: max(len(clients)-maxRows, 0), MoreReaders: max(len(readers)-maxRows, 0)}
 	for _, c := range clients[:len(clients)-v.MoreClients] {
 		c.Machine = visible(c.Machine)
