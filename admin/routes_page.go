@@ -89,7 +89,7 @@ func (s *server) viewWatch() *watchView {
 			v.Removed++
 		case torrents.WatchFileBroken:
 			if v.Broken++; v.Broken <= maxWatchProblems {
-				v.Problems = append(v.Problems, torrents.WatchFile{Path: escapeControls(f.Path), Error: f.Error})
+				v.Problems = append(v.Problems, torrents.WatchFile{Path: visible(f.Path), Error: f.Error})
 			}
 		}
 	}
