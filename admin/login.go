@@ -58,15 +58,17 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// identify says who asks: by an API token, or by the cookie of a session. A header with a token that is wrong is
-// not made good by a cookie.
+// identify says who asks: by an API token, or by the cookie of a session. A token that is wrong is not made good by a cookie. Basic and
+// Digest are for a reverse proxy with a login of its own, as browsers send it them with every request.
 func (s *server) identify(r *http.Request) (access.Who, bool) {
 	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
+		switch scheme, token, _ := strings.Cut(header, " "); strings.ToLower(scheme) {
+		case "bearer":
+			return s.access.Bearer(token)
+		case "basic", "digest":
+		default:
 			return access.Who{}, false
 		}
-		return s.access.Bearer(token)
 	}
 	return s.access.Session(cookieValue(r, sessionCookie))
 }

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/guard"
 	"shoal/admin/locale"
 	"shoal/torrents"
 )
@@ -23,6 +25,9 @@ type page struct {
 	nav     string   // its entry in the navigation, if that is not its name
 	parts   []string // what is live
 	scripts []string // static files beside those that every page has
+
+	// ofClient says that it depends on the address of who asks.
+	ofClient bool
 }
 
 // viewFunc returns what the template of a page shows. It runs again and again while the page is open and has parts, so it asks for what all
@@ -44,7 +49,7 @@ type frame struct {
 	Scripts []string
 	Locales []*locale.Locale
 	Version string
-	Here    string // the address of the page, with its query
+	Here    string // the address of the page, with its query; of the page that its form was on, if this is the answer to one
 
 	// Generated says that the password is the one that Shoal made.
 	Generated bool
@@ -87,7 +92,7 @@ func (s *server) registerPages(r *mux.Router) {
 func (s *server) handlePage(r *mux.Router, path string, p page, view viewFunc) {
 	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept, Accept-Language, Cookie")
-		if len(p.parts) > 0 && r.Header.Get("Accept") == eventStream {
+		if len(p.parts) > 0 && isStream(r) {
 			s.streamPage(w, r, &p, view)
 			return
 		}
@@ -118,7 +123,7 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 	l := s.locale(r)
 	f := &frame{
 		Page: p.nav, Title: l.T(p.name + ".title"), Lang: l.Tag.String(), Theme: "auto", User: s.userName(r),
-		Parts: p.parts, Scripts: p.scripts, Locales: s.locales.All(), Version: s.version, Here: r.URL.RequestURI(), View: view,
+		Parts: p.parts, Scripts: p.scripts, Locales: s.locales.All(), Version: s.version, Here: s.here(r), View: view,
 	}
 	if f.Page == "" {
 		f.Page = p.name
@@ -131,6 +136,18 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 	}
 	f.Generated = f.User != "" && s.access.Generated()
 	return f
+}
+
+// here is the address that leads to the page that somebody looks at: that of the request, or of the page with the form that it sends, as
+// nobody can go to where forms are sent.
+func (s *server) here(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return r.URL.RequestURI()
+	}
+	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
+		return s.local(from.RequestURI())
+	}
+	return s.base + "/"
 }
 
 // render answers with a page.
@@ -150,11 +167,9 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *p
 }
 
 // streamPage sends the parts of a page that have become others, until the page is left. They are made once in a tick for all who look at
-// the same address in the same language.
+// the same address in the same language, if they all see the same.
 func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, view viewFunc) {
-	who, _ := whoAsks(r)
-	// With the role, as a token may be called like the user.
-	key := strings.Join([]string{"page", p.name, s.locale(r).Tag.String(), string(who.Role), who.Name, r.URL.RequestURI()}, "\x00")
+	key := s.streamKey(r, p)
 	shown, leave := s.open.enter(key)
 	defer leave()
 	s.stream(w, r, func() ([]fragment, error) {
@@ -166,6 +181,17 @@ func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, vie
 			return shown.show(s.frame(r, p, v), func(f *frame) ([]fragment, error) { return s.pageParts(p, f) })
 		})
 	})
+}
+
+// streamKey is the same for all who see the same on a page.
+func (s *server) streamKey(r *http.Request, p *page) string {
+	who, _ := whoAsks(r)
+	// With the role, as a token may be called like the user.
+	key := []string{"page", p.name, s.locale(r).Tag.String(), string(who.Role), who.Name, r.URL.RequestURI()}
+	if p.ofClient {
+		key = append(key, guard.ClientAddr(r).String())
+	}
+	return strings.Join(key, "\x00")
 }
 
 // pageParts are the parts of a page.
@@ -196,6 +222,9 @@ func (s *server) problemPage(w http.ResponseWriter, r *http.Request, p problem) 
 
 // eventStream is the type of streams (HTML, 9.2), which browsers ask for in these words.
 const eventStream = "text/event-stream"
+
+// isStream says whether what is asked for is the live parts of a page only.
+func isStream(r *http.Request) bool { return r.Header.Get("Accept") == eventStream }
 
 // wantsPage says whether a request comes from somebody who looks at pages.
 func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }

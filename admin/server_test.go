@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -310,6 +311,29 @@ func TestPanicIsAProblem(t *testing.T) {
 	}
 	if got := log.String(); !strings.Contains(got, "the secret cause") || !strings.Contains(got, "/some/path") {
 		t.Errorf("a panic logs %q, want its cause and the path", got)
+	}
+}
+
+// TestPanicBreaksOff: a client must not take what was sent before a panic for all there is, nor the problem for a part of it.
+func TestPanicBreaksOff(t *testing.T) {
+	var log testLog
+	s := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
+	server := httptest.NewServer(NewRequestMetrics().count(s.recovered(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("the first half"))
+		_ = http.NewResponseController(w).Flush()
+		panic("the cause")
+	}))))
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil || string(body) != "the first half" {
+		t.Errorf("the answer is %q, %v, want what was sent before the panic, and an error", body, err)
+	}
+	if !strings.Contains(log.String(), "the cause") {
+		t.Errorf("the log has %q, want the cause", log.String())
 	}
 }
 

@@ -103,9 +103,6 @@ func (s *server) viewTorrent(r *http.Request) (any, error) {
 	return v, err
 }
 
-// isStream says whether what is asked for is the live parts of a page only.
-func isStream(r *http.Request) bool { return r.Header.Get("Accept") == eventStream }
-
 func (s *server) stillOf(r *http.Request, l *locale.Locale, t *torrents.Torrent, trackers []torrents.Tracker) (*torrentStill, error) {
 	still := &torrentStill{Magnet: magnetOf(t, trackers), Routes: s.library.Routes()}
 	if !t.Resolved {
