@@ -47,15 +47,17 @@ demo: ## show the whole thing at work, with peers of its own on this machine
 
 # Tests
 
-# Two runs: what is below test/ drives whole appliances and real clients against the clock, so nothing
-# else may run beside it. -count=1 because Go's test cache knows nothing of the clients they drive.
+# Three runs: units; what is below test/, two packages at a time; and those of it that hold something against the clock, so that nothing
+# else may run beside them. -count=1 because Go's test cache knows nothing of the clients they drive.
+TIMED := ^shoal/test/(e2e|fault|swarm|bench|soak)$$
 .PHONY: test
 test: cc assets ## run every test, end-to-end ones too; lists what was skipped, which fails when CI=true
 	@{ units=$$(go list $(PACKAGES) | grep -v '^shoal/test/'); \
 	   status=0; \
 	   go test -json -race -count=1 $$units || status=1; \
 	   GOARCH=386 go test -json -short -count=1 $(DECODERS) || status=1; \
-	   go test -json -race -count=1 -p 1 -timeout 30m ./test/... || status=1; \
+	   go test -json -race -count=1 -p 2 -timeout 30m $$(go list ./test/... | grep -Ev '$(TIMED)') || status=1; \
+	   go test -json -race -count=1 -p 1 -timeout 30m $$(go list ./test/... | grep -E '$(TIMED)') || status=1; \
 	   exit $$status; \
 	} | go run ./test/report $(if $(filter true,$(CI)),-noskip)
 

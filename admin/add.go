@@ -98,13 +98,31 @@ func (s *server) addLinks(ctx context.Context, route string, links []string, add
 			magnets, places = append(magnets, link), append(places, i)
 		}
 	}
-	for n, i := range places {
-		errs[i] = s.inNewRoute(route, func() (err error) {
-			added[i], err = s.library.AddMagnet(route, magnets[n])
-			return err
-		})
+	if len(magnets) > 0 {
+		s.addMagnets(route, magnets, func(n int, t torrents.Torrent, err error) { added[places[n]], errs[places[n]] = t, err })
 	}
 	fetching.Wait()
+}
+
+// addMagnets adds magnet links to a route, which is made for the first that can be read, and reports what becomes of each.
+func (s *server) addMagnets(route string, magnets []string, report func(n int, t torrents.Torrent, err error)) {
+	var added []torrents.Torrent
+	var errs []error
+	err := s.inNewRoute(route, func() error {
+		added, errs = s.library.AddMagnets(route, magnets)
+		for _, err := range errs {
+			if errors.Is(err, torrents.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	for n := range magnets {
+		if err != nil && errors.Is(errs[n], torrents.ErrNotFound) {
+			errs[n] = err
+		}
+		report(n, added[n], errs[n])
+	}
 }
 
 // addOutcome notes why a link or file was not added.

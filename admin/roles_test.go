@@ -36,7 +36,7 @@ var (
 		"/api/v1/readers": readToken, "/api/v1/watch": readToken, "/api/v1/logs": readToken, "/api/v1/settings": readToken, "/api/v1/events": readToken,
 		"/": readToken, "/add": readToken, "/routes": readToken, "/routes/{route}/delete": readToken, "/torrents": readToken,
 		"/torrents/bulk": readToken, "/torrents/{infohash}": readToken, "/torrents/{infohash}/delete": readToken, "/connect": readToken,
-		"/clients": readToken,
+		"/clients": readToken, "/files": readToken, "/files/{path}": readToken, "/logs": readToken,
 
 		"/api/v1/tokens": admins, "/settings": admins, "/settings/tokens/{token}/delete": admins,
 	}

@@ -57,7 +57,7 @@ type watchView struct {
 
 var archiveModes = []torrents.Archives{torrents.ArchivesFolder, torrents.ArchivesBoth, torrents.ArchivesOff}
 
-func (s *server) viewRoutes(*http.Request) (any, error) {
+func (s *server) viewRoutes(r *http.Request) (any, error) {
 	routes := s.library.Routes()
 	v := routesView{Rows: make([]routeRow, len(routes)), Modes: archiveModes, Mode: s.archives, Watch: s.viewWatch()}
 	places := make(map[string]int, len(routes))
@@ -65,7 +65,11 @@ func (s *server) viewRoutes(*http.Request) (any, error) {
 		v.Rows[i] = routeRow{Route: r, Modes: archiveModes}
 		places[r.Name] = i
 	}
-	for _, t := range s.library.Torrents() {
+	list := s.library.Torrents
+	if r.Header.Get("Accept") == "text/event-stream" {
+		list = s.seenTorrents // as other pages do that are open
+	}
+	for _, t := range list() {
 		if i, ok := places[t.Route]; ok {
 			v.Rows[i].Size += t.Size
 			v.Rows[i].Cached += t.Cached

@@ -306,7 +306,9 @@ func TestTokenPages(t *testing.T) {
 	wantNoTexts(t, a, secret, "<b>")
 
 	for _, test := range []struct{ name, role, want string }{
-		{`<b>"gräf"`, "read", "already."}, {"", "read", "The name is empty."}, {"x", "root", "is none of admin, read and metrics."},
+		{`<b>"gräf"`, "read", "already."},
+		{"", "read", "The name is empty."},
+		{"x", "root", "is none of admin, read and metrics."},
 		{"a\u202eb", "read", "cannot be shown."},
 	} {
 		a := s.browse(t, "/settings/tokens", url.Values{"name": {test.name}, "role": {test.role}})
@@ -410,9 +412,7 @@ func TestCVE_2026_27944_SecretsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range strings.Split(regexp.MustCompile(`\$argon2id[^"]*`).FindString(string(b)), "$")[4:] {
-		hidden = append(hidden, part)
-	}
+	hidden = append(hidden, strings.Split(regexp.MustCompile(`\$argon2id[^"]*`).FindString(string(b)), "$")[4:]...)
 	tried := 0
 	for _, c := range calls(t) {
 		if c.method != http.MethodGet {

@@ -11,9 +11,16 @@ import (
 // writeDurably replaces the file at path by one that holds b, so that after a crash at any moment
 // there is either the old file or the new one, whole: temporary file, fsync, rename, fsync of the
 // folder. It is the only way in which the library writes what must not be lost.
-func writeDurably(path string, b []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, tempPrefix+"*")
+func writeDurably(path string, b []byte) error {
+	if err := swapFile(path, b); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// swapFile is writeDurably up to the fsync of the folder, which makes several files durable at once.
+func swapFile(path string, b []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*")
 	if err != nil {
 		return err
 	}
@@ -29,10 +36,7 @@ func writeDurably(path string, b []byte) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return os.Rename(f.Name(), path)
 }
 
 // tempPrefix begins the names of files that a crash may leave behind.

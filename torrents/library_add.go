@@ -31,15 +31,24 @@ func (l *Library) AddMetainfo(route string, metainfo []byte) (Torrent, error) {
 // AddMagnet puts a magnet link, or an infohash alone, into a route. It returns when the link will survive a crash; its
 // metadata is looked for in the background, for ever. The errors are those of AddMetainfo.
 func (l *Library) AddMagnet(route, magnet string) (Torrent, error) {
+	a, err := l.magnetAddition(magnet)
+	if err != nil {
+		return Torrent{}, err
+	}
+	return l.add(route, a)
+}
+
+// magnetAddition reads a magnet link, or an infohash alone. The error is an *InputError.
+func (l *Library) magnetAddition(magnet string) (addition, error) {
 	if link, ok := infohashLink(magnet); ok {
 		magnet = link
 	}
 	link, err := parseMagnet(magnet)
 	if err != nil {
-		return Torrent{}, err
+		return addition{}, err
 	}
 	rec := torrentRecord{Infohash: link.infohash, Name: link.shownName(), Added: l.now(), Magnet: magnet}
-	return l.add(route, addition{rec: rec, sources: link.sources()})
+	return addition{rec: rec, sources: link.sources()}, nil
 }
 
 // addition is a torrent that is to be added.
@@ -80,13 +89,18 @@ func (l *Library) add(route string, a addition) (Torrent, error) {
 		}
 		return Torrent{}, err
 	}
+	return l.enter(rec).describe(route), nil
+}
+
+// enter makes the entry of a torrent whose record is written. It needs l.changing.
+func (l *Library) enter(rec torrentRecord) *entry {
 	l.cache.Find(rec.Infohash.key())
 	e := l.newEntry(rec)
 	l.mu.Lock()
 	l.entries[e.ih] = e
 	l.mu.Unlock()
 	l.announce(e, l.state.byID(rec.Route).Changed)
-	return e.describe(route), nil
+	return e
 }
 
 // addKnown adds what the library has already: at most, it becomes more.

@@ -51,9 +51,11 @@ func TestSettings(t *testing.T) {
 		{"BT_PROXY=socks5://me:" + secret + "'@proxy:1080", "BT_PROXY", "socks5://…@proxy:1080", admin.SourceEnvironment, false, true},
 		{"BT_PROXY=http://" + secret + "@[::1]:80", "BT_PROXY", "http://…@[::1]:80", admin.SourceEnvironment, false, true},
 		{"BT_BLOCKLIST=https://list.example/?list=a&pin=" + secret, "BT_BLOCKLIST", "https://list.example/…", admin.SourceEnvironment, false, true},
-		{"BT_EXTRA_TRACKERS=https://a.example/" + secret + "/announce, udp://b.example:80,https://c.example/announce?x=" + secret +
-			",https://d.example/announce", "BT_EXTRA_TRACKERS",
-			"https://a.example/…,udp://b.example:80,https://c.example/…,https://d.example/announce", admin.SourceEnvironment, false, true},
+		{
+			"BT_EXTRA_TRACKERS=https://a.example/" + secret + "/announce, udp://b.example:80,https://c.example/announce?x=" + secret +
+				",https://d.example/announce", "BT_EXTRA_TRACKERS",
+			"https://a.example/…,udp://b.example:80,https://c.example/…,https://d.example/announce", admin.SourceEnvironment, false, true,
+		},
 	} {
 		var environ []string
 		if test.assignment != "" {
