@@ -87,16 +87,15 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// endless has the request last as long as its client does. The server's times for reading a request and for answering it go on while it is
-// waited for peers, and would end it: whoever writes then sets one for that. And that the client is gone is seen only when all of the request was read.
+// endless has the request last as long as its client does. The server's time for reading a request goes on while it is answered,
+// and would end its context; and that the client is gone is seen only when all of the request was read.
 func endless(w http.ResponseWriter, r *http.Request) error {
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxJSON)); err != nil {
 		return badRequest("The body of the request cannot be read: %v.", err)
 	}
-	control := http.NewResponseController(w)
-	err := errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
+	err := http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("deadlines of the connection: %w", err)
+		return fmt.Errorf("read deadline of the connection: %w", err)
 	}
 	return nil
 }
@@ -104,7 +103,7 @@ func endless(w http.ResponseWriter, r *http.Request) error {
 // answerTime is how long a client may take for an answer that is no file.
 const answerTime = time.Minute
 
-// finite bounds how long what is written next may take, which endless has made endless.
+// finite is how long what is written next may take. The server's time for answering may be over, as peers were waited for.
 func finite(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // the client may be gone
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,10 @@ func TestSlowReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-ended:
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the answer to who takes none of it ends with %v", err)
+		}
 	case <-time.After(20 * time.Second):
 		t.Error("the answer to who takes none of it does not end")
 	}
