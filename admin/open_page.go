@@ -24,7 +24,7 @@ type openPage struct {
 
 // sameTime is how long the parts of a page are shown in which nothing has changed but how long ago things were. To make a list takes
 // much longer than to see that it is as before.
-const sameTime = 5 * time.Second
+const sameTime = 10 * time.Second
 
 // enter returns the page with a key, for who calls leave when he no longer looks at it.
 func (o *openPages) enter(key string) (p *openPage, leave func()) {

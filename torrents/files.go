@@ -72,24 +72,36 @@ func (l *Library) FileAt(ih Infohash, path string) (MetaFile, error) {
 	return MetaFile{}, fmt.Errorf("the file %.200q of torrent %s: %w", path, ih, ErrNotFound)
 }
 
-// browsed keeps the metainfo of the torrent that somebody looked into last: one of 40,000 files takes a tenth
-// of a second to read, and whoever opens a folder opens the next.
+// browsed keeps the metainfo of the torrents that somebody looked into last: one of 40,000 files takes a tenth of a second to read, and
+// whoever opens a folder opens the next, and looks at this torrent and at that.
 type browsed struct {
 	mu   sync.Mutex
-	meta *Metainfo // nil if there is none
-	at   time.Time // when it was last used
+	list []browsedMetainfo // the one that was used last is the last
 }
 
-// browseTime is how long a metainfo is kept for whoever looks into the torrent.
-const browseTime = time.Minute
+type browsedMetainfo struct {
+	*Metainfo
+
+	at time.Time // when it was last used
+}
+
+const (
+	// browseTime is how long a metainfo is kept for whoever looks into the torrent.
+	browseTime = time.Minute
+	// maxBrowsed and maxBrowsedFiles are how many are kept, and how many files they have together, unless it is only one.
+	maxBrowsed      = 16
+	maxBrowsedFiles = 100_000
+)
 
 func (b *browsed) metainfo(e *entry) (*Metainfo, error) {
 	now := time.Now()
 	b.mu.Lock()
-	if b.meta != nil && b.meta.Infohash == e.ih {
+	i := slices.IndexFunc(b.list, func(m browsedMetainfo) bool { return m.Infohash == e.ih })
+	if i >= 0 {
 		defer b.mu.Unlock()
-		b.at = now
-		return b.meta, nil
+		meta := b.list[i].Metainfo
+		b.list = append(slices.Delete(b.list, i, i+1), browsedMetainfo{meta, now})
+		return meta, nil
 	}
 	b.mu.Unlock()
 	meta, err := e.metainfo()
@@ -98,17 +110,29 @@ func (b *browsed) metainfo(e *entry) (*Metainfo, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.meta, b.at = meta, now
+	b.list = slices.DeleteFunc(b.list, func(m browsedMetainfo) bool { return m.Infohash == e.ih }) // two may have read it
+	b.list = append(b.list, browsedMetainfo{meta, now})
+	b.shrink()
 	return meta, nil
+}
+
+// shrink lets go of those that were used least lately, as far as they are too many. It needs b.mu.
+func (b *browsed) shrink() {
+	files, keep := 0, 0
+	for _, m := range slices.Backward(b.list) {
+		if files += len(m.Files); keep == maxBrowsed || keep > 0 && files > maxBrowsedFiles {
+			break
+		}
+		keep++
+	}
+	b.list = slices.Delete(b.list, 0, len(b.list)-keep)
 }
 
 // forget lets go of what nobody has used for a while.
 func (b *browsed) forget(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now.Sub(b.at) > browseTime {
-		b.meta = nil
-	}
+	b.list = slices.DeleteFunc(b.list, func(m browsedMetainfo) bool { return now.Sub(m.at) > browseTime })
 }
 
 // list lists the folder at path, and says whether there is one.

@@ -79,7 +79,7 @@ func ParseMetainfo(b []byte) (_ *Metainfo, err error) {
 	if len(raw.InfoBytes) == 0 {
 		return nil, inputErrorf("the torrent file has no info dictionary")
 	}
-	info, err := raw.UnmarshalInfo()
+	info, err := decodeInfo(raw.InfoBytes)
 	if err != nil {
 		return nil, inputErrorf("the torrent's info dictionary cannot be read: %v", err)
 	}

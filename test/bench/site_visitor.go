@@ -160,12 +160,19 @@ func (v *visitor) weigh(page answer) (all, feed int, err error) {
 	return all + feed, feed, nil
 }
 
-// firstEvents returns how many bytes a stream sends until it is quiet, which is before the next tick.
+// quietTime is after how long without anything new a stream has sent what it begins with; a tick is longer.
+const quietTime = 150 * time.Millisecond
+
+// firstEvents returns how many bytes a stream begins with.
 func (v *visitor) firstEvents(path string) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), visitTime)
 	defer cancel()
+	quiet := time.AfterFunc(visitTime, cancel)
 	n := 0
-	err := v.follow(ctx, path, func(b []byte) { n += len(b) })
+	err := v.follow(ctx, path, func(b []byte) {
+		n += len(b)
+		quiet.Reset(quietTime)
+	})
 	if err == nil && n == 0 {
 		err = errNoFeed
 	}
