@@ -54,7 +54,7 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	if err := endless(w, r); err != nil {
 		return err
 	}
-	names, isFolder, err := s.splitFS(r.URL)
+	names, isFolder, err := s.splitPath(r.URL, fsPath)
 	if err != nil {
 		return err
 	}
@@ -99,12 +99,12 @@ func endless(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// splitFS returns the names in the path of a URL, each of which was decoded once, and whether it ends like that of a folder. What
-// cannot be a name is errNothing: it is never cleaned, as others who look at the path might do that differently.
-func (s *server) splitFS(u *url.URL) (names []string, isFolder bool, err error) {
+// splitPath returns the names in the path of a URL below ours, each of which was decoded once, and whether it ends like that of a folder.
+// What cannot be a name is errNothing: it is never cleaned, as others who look at the path might do that differently.
+func (s *server) splitPath(u *url.URL, ours string) (names []string, isFolder bool, err error) {
 	base := url.URL{Path: s.base}
-	rest, ok := strings.CutPrefix(u.EscapedPath(), base.EscapedPath()+fsPath)
-	if !ok { // some of fsPath is percent-encoded
+	rest, ok := strings.CutPrefix(u.EscapedPath(), base.EscapedPath()+ours)
+	if !ok { // some of ours is percent-encoded
 		return nil, false, errNothing
 	}
 	if rest == "" {

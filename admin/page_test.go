@@ -79,8 +79,8 @@ func TestPagesHaveAllTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openSite(t)
-	for _, path := range []string{"/", "/connect", "/clients", "/settings"} {
+	s := browseSite(t, textFile(0, "x.mkv"))
+	for _, path := range []string{"/", "/connect", "/clients", "/settings", "/files/", "/files/films/t/", "/files/films/t/x.mkv?play=1", "/logs", "/torrents", "/add", "/routes"} {
 		if missing := missingTexts(locales, s.page(t, path).body); len(missing) > 0 {
 			t.Errorf("%s shows the keys %q instead of texts", path, missing)
 		}
