@@ -132,7 +132,7 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 		f.Theme = theme
 	}
 	if v, ok := view.(titled); ok {
-		f.Title = v.title()
+		f.Title = locale.Isolate(v.title())
 	}
 	f.Generated = f.User != "" && s.access.Generated()
 	return f

@@ -1,11 +1,9 @@
 package locale
 
-import (
-	"testing"
-)
+import "testing"
 
-// TestIsolated puts words of strangers into a sentence, which must stay in its order.
-func TestIsolated(t *testing.T) {
+// TestIsolate puts words of strangers into a sentence, which must stay in its order.
+func TestIsolate(t *testing.T) {
 	for _, test := range []struct{ word, want string }{
 		{"films", "The route films was created."},
 		{"Ünïcode 12", "The route Ünïcode 12 was created."},

@@ -61,6 +61,7 @@ func TestEveryPage(t *testing.T) {
 		sight{"/torrents", "empty-torrents", "/torrents", nil},
 		sight{"/routes", "empty-routes", "/routes", nil},
 		sight{"/clients", "empty-clients", "/clients", nil},
+		sight{"/files/{path}", "empty-files", "/files/", nil},
 		sight{"/settings", "empty-settings", "/settings", nil},
 	)
 
@@ -68,9 +69,8 @@ func TestEveryPage(t *testing.T) {
 	l := fill(t, p.a, s)
 	mountAs(t, p.a, cut(withImage+withBidi+withControl, 255), "/")
 	mountAs(t, p.a, cut(withoutEnd, 255), "/"+hostileRoutes[2])
-	torrent := strings.ReplaceAll(withImage, "/", "_")
-	readOverHTTP(t, p.a, hostileRoutes[0], torrent, torrent)
-	readOverHTTP(t, p.a, hostileRoutes[0], torrent, strings.ReplaceAll(withImage, "/", "")+".zip", withHebrew)
+	readOverHTTP(t, p.a, "/fs"+l.film)
+	readOverHTTP(t, p.a, "/fs"+l.zip+"/"+url.PathEscape(withHebrew))
 	p.Go(p.home + "/torrents/" + l.metadata)
 	p.In("#peers").AwaitText(mark, later)
 	p.In("#trackers").AwaitText(mark, later)
@@ -113,6 +113,12 @@ func (p *person) visits(l *hostileLibrary) []sight {
 		{"/clients", "clients", "/clients", nil},
 		{"/connect", "connect", "/connect" + query("host", "nas.local", "route", hostileRoutes[1]), nil},
 		{"/connect", "connect-route", "/connect" + query("route", route), nil},
+		{"/files", "files-top", "/files", nil},
+		{"/files/{path}", "files-route", "/files/" + url.PathEscape(route), nil},
+		{"/files/{path}", "files-zip", "/files" + l.zip, nil},
+		{"/files/{path}", "files-film", "/files" + l.film, nil},
+		{"/logs", "logs", "/logs" + query("q", "hostile\u202e<script>"), nil},
+		{"/logs", "logs-all", "/logs", nil},
 		{"/routes", "routes", "/routes", nil},
 		{"/routes/{route}/delete", "route-delete", "/routes/" + url.PathEscape(route) + "/delete", nil},
 		{"/settings", "settings", "/settings", nil},
@@ -207,9 +213,10 @@ func (p *person) examine(v sight, width int) {
 	for _, theme := range []struct {
 		name   string
 		prefer func()
-	}{{"dark", p.Dark}, {"light", p.Light}} {
+		check  func()
+	}{{"dark", p.Dark, p.CheckAccessible}, {"light", p.Light, p.CheckColors}} {
 		theme.prefer()
-		p.CheckAccessible()
+		theme.check()
 		if os.Getenv("SCREENSHOTS") != "" { // else nobody keeps it, and it takes a while
 			p.Screenshot(fmt.Sprintf("%s-%d-%s", v.name, width, theme.name))
 		}
@@ -231,10 +238,5 @@ func (p *person) examine(v sight, width int) {
 	}
 }
 
-// cut shortens a text to so many characters and bytes.
-func cut(s string, n int) string {
-	for len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
-}
+// cut shortens a text to so many bytes.
+func cut(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }

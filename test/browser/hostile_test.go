@@ -112,6 +112,8 @@ func beStrange(ctx context.Context, conn net.Conn) {
 // hostileLibrary is what strangers have put into an appliance.
 type hostileLibrary struct {
 	complete, idle, paused, failed, metadata string // infohashes
+
+	film, zip string // paths in the tree, of files of the complete one
 }
 
 // fill puts torrents of all states into an appliance. It restarts it, as a torrent fails when its file was damaged meanwhile.
@@ -129,6 +131,9 @@ func fill(t *testing.T, a *appliance.Appliance, s *strangers) *hostileLibrary {
 		files = append(files, complete.File{Path: strings.ReplaceAll(name, "/", "_"), Content: fmt.Append(nil, "file ", i)})
 	}
 	l.complete = a.AddComplete(t, hostileRoutes[0], withImage, files...).Infohash
+	torrent := strings.ReplaceAll(withImage, "/", "_")
+	l.film = "/" + url.PathEscape(hostileRoutes[0]) + "/" + url.PathEscape(torrent) + "/" + url.PathEscape(torrent)
+	l.zip = "/" + url.PathEscape(hostileRoutes[0]) + "/" + url.PathEscape(torrent) + "/" + url.PathEscape(files[0].Path)
 	for i, name := range hostileNames {
 		route := hostileRoutes[i%len(hostileRoutes)]
 		l.idle = a.Upload(t, route, hostileTorrent(t, name, "idle"), http.StatusCreated).Infohash
@@ -188,6 +193,7 @@ func hostileZip(t *testing.T) []byte {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for _, name := range hostileNames {
+		name = cut(strings.ReplaceAll(name, "\x00", ""), 255) // what has one, or is too long, is left out
 		member, err := w.Create(name)
 		if err == nil {
 			_, err = io.WriteString(member, name)
@@ -236,13 +242,10 @@ func mountAs(t *testing.T, a *appliance.Appliance, machine, path string) {
 	}
 }
 
-// readOverHTTP reads a file below /fs/, so that there is somebody who reads.
-func readOverHTTP(t *testing.T, a *appliance.Appliance, path ...string) {
+// readOverHTTP reads a file at a path of the site, so that there is somebody who reads.
+func readOverHTTP(t *testing.T, a *appliance.Appliance, path string) {
 	t.Helper()
-	address := fmt.Sprintf("http://127.0.0.1:%d/fs", a.HTTPPort)
-	for _, element := range path {
-		address += "/" + url.PathEscape(element)
-	}
+	address := fmt.Sprintf("http://127.0.0.1:%d%s", a.HTTPPort, path)
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
