@@ -46,10 +46,14 @@
       clearTimeout(timer);
       if (!document.hidden) {
         try {
-          const answer = await fetch(`${place.dataset.history}?range=${range}`);
-          if (answer.ok) draw(await answer.json());
+          const asked = range;
+          const answer = await fetch(`${place.dataset.history}?range=${asked}`);
+          const data = answer.ok && await answer.json();
+          if (asked !== range) return; // another load is on its way
+          if (data) draw(data);
         } catch { /* the page says that it is not live */ }
       }
+      clearTimeout(timer); // of a load that was quicker
       timer = setTimeout(load, every[range]);
     }
 
