@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"shoal/torrents"
 )
@@ -17,6 +18,7 @@ const (
 // listQuery is what a client wants to see of the torrents.
 type listQuery struct {
 	route, state, text string
+	hex                bool // text may be the beginning of an infohash
 	sort               func(*torrents.Torrent) sortKey
 	descending         bool
 	limit              int
@@ -52,6 +54,7 @@ func parseListQuery(v url.Values) (listQuery, error) {
 	q := listQuery{
 		route: v.Get("route"), state: v.Get("state"), text: strings.ToLower(v.Get("q")),
 	}
+	q.hex = strings.Trim(q.text, "0123456789abcdef") == ""
 	if q.state != "" && !slices.Contains(torrents.States(), torrents.State(q.state)) {
 		return q, badRequest("There is no state called %.40q.", q.state)
 	}
@@ -133,7 +136,34 @@ func (f *firstRows) sorted() []listRow {
 func (q listQuery) matches(t *torrents.Torrent) bool {
 	return (q.route == "" || q.route == t.Route) &&
 		(q.state == "" || q.state == string(t.State)) &&
-		(q.text == "" || strings.Contains(strings.ToLower(t.Name), q.text) || strings.HasPrefix(t.Infohash.String(), q.text))
+		(q.text == "" || containsLower(t.Name, q.text) || q.hex && strings.HasPrefix(t.Infohash.String(), q.text))
+}
+
+// containsLower says whether the lower case of s contains text, which is in lower case. It copies nothing of most names, as 10,000 are
+// looked through for each list.
+func containsLower(s, text string) bool {
+	for at := range len(s) {
+		if s[at] >= utf8.RuneSelf {
+			return strings.Contains(strings.ToLower(s), text)
+		}
+	}
+	for ; len(s) >= len(text); s = s[1:] {
+		n := 0
+		for n < len(text) && lowerASCII(s[n]) == text[n] {
+			n++
+		}
+		if n == len(text) {
+			return true
+		}
+	}
+	return false
+}
+
+func lowerASCII(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
 }
 
 func (q listQuery) compare(a, b position) int {

@@ -153,18 +153,21 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *p
 // the same address in the same language.
 func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, view viewFunc) {
 	key := strings.Join([]string{"page", p.name, s.locale(r).Tag.String(), s.userName(r), r.URL.RequestURI()}, "\x00")
+	shown, leave := s.open.enter(key)
+	defer leave()
 	s.stream(w, r, func() ([]fragment, error) {
-		return inTick(&s.ticks, key, func() ([]fragment, error) { return s.pageParts(r, p, view) })
+		return inTick(&s.ticks, key, func() ([]fragment, error) {
+			v, err := view(r)
+			if err != nil {
+				return nil, err
+			}
+			return shown.show(s.frame(r, p, v), func(f *frame) ([]fragment, error) { return s.pageParts(p, f) })
+		})
 	})
 }
 
-// pageParts are the parts of a page as they are now.
-func (s *server) pageParts(r *http.Request, p *page, view viewFunc) ([]fragment, error) {
-	v, err := view(r)
-	if err != nil {
-		return nil, err
-	}
-	f := s.frame(r, p, v)
+// pageParts are the parts of a page.
+func (s *server) pageParts(p *page, f *frame) ([]fragment, error) {
 	parts := make([]fragment, 0, len(p.parts))
 	for _, name := range p.parts {
 		var b bytes.Buffer

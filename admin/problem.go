@@ -96,8 +96,11 @@ func (s *server) problemOf(r *http.Request, err error) problem {
 		}
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
-	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused), errors.Is(err, torrents.ErrPinned),
-		errors.Is(err, torrents.ErrCacheTooSmall), errors.Is(err, ErrNoRoom):
+	case errors.Is(err, torrents.ErrPaused):
+		p = problem{Status: http.StatusConflict, Detail: "The torrent is paused, so nothing of it is fetched. Let it go on first."}
+	case errors.Is(err, torrents.ErrPinned):
+		p = problem{Status: http.StatusConflict, Detail: "The torrent is pinned, so what is in the cache stays there. Unpin it first."}
+	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrCacheTooSmall), errors.Is(err, ErrNoRoom):
 		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
 	case errors.Is(err, ErrBusy):
 		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}

@@ -88,6 +88,7 @@ type server struct {
 	done    <-chan struct{}
 	streams streams
 	ticks   ticks
+	open    openPages
 
 	transfers chan struct{} // has one for each request for the tree that is being answered
 	fsReaders fsReaders

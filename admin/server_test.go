@@ -15,7 +15,8 @@ import (
 	"shoal/admin/guard"
 )
 
-func TestNothingWithoutToken(t *testing.T) {
+// TestAdvisory_nzbdav_NothingWithoutToken: nzbdav 0.2.46 to 0.6.1 and AltMount left routes outside of the login.
+func TestAdvisory_nzbdav_NothingWithoutToken(t *testing.T) {
 	s := openSite(t)
 	before := s.state(t)
 	for _, c := range calls(t) {

@@ -179,7 +179,8 @@ var hostile = []string{
 	"${alert(1)}", "?path=x#y%2F", strings.Repeat("a", 255),
 }
 
-func TestTorrentPageOfHostileNames(t *testing.T) {
+// TestCVE_2021_3427_TorrentPage: Deluge showed what torrents say as it is.
+func TestCVE_2021_3427_TorrentPage(t *testing.T) {
 	s := openSite(t)
 	for i, name := range hostile {
 		var files strings.Builder

@@ -107,7 +107,7 @@ func TestBulkErrors(t *testing.T) {
 	}
 	form = tickForm(a)
 	form.Set("do", "evict")
-	if got := s.bulk(t, form); !got.Error || !strings.Contains(got.Text, `“<i>"a”: Torrent `) {
+	if got := s.bulk(t, form); !got.Error || !strings.Contains(got.Text, `“<i>"a”: The torrent is pinned, `) {
 		t.Errorf("to free what is pinned says %+v", got)
 	}
 }

@@ -112,7 +112,9 @@ func (s *server) viewTorrents(r *http.Request) (any, error) {
 		v.Examples, v.ExampleRoute = examples, s.firstRoute()
 		return v, nil
 	}
-	v.States, v.Routes = stateChoices(q.state), s.routeChoices(q.route)
+	if !isStream(r) { // the filter is not live
+		v.States, v.Routes = stateChoices(q.state), s.routeChoices(q.route)
+	}
 	v.Columns = s.torrentsColumns(r, v.Sort)
 	v.Rows = make([]torrentsRow, len(list.torrents))
 	shown := make([]string, len(list.torrents))

@@ -34,7 +34,7 @@ func TestBench(t *testing.T) {
 	var out bytes.Buffer
 	err := run(t.Context(), options{
 		Rounds: 1, Size: 32 << 20, Entries: 1000, Time: 100 * time.Millisecond,
-		SwarmRounds: 1, Torrents: 150, Idle: 100 * time.Millisecond,
+		SwarmRounds: 1, Torrents: 150, Idle: 100 * time.Millisecond, Files: 500, StreamTime: time.Second,
 		LinkPieces: sizes{256 << 10}, LinkTime: 200 * time.Millisecond, LinkStay: 100 * time.Millisecond, LinkSeeks: 1,
 	}, &out)
 	t.Logf("it printed:\n%s", &out)
@@ -62,6 +62,7 @@ func TestBench(t *testing.T) {
 		"\n" + fuseZipName + " ", "\n" + archivemountName + " ", // or why not
 		"PASS  archive: 21 volumes of RAR, ",
 		"  many: the first byte of one takes ",
+		"  site: the slowest page takes ", "  site: the heaviest page weighs ", " open pages take ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q", want)

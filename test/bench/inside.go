@@ -95,6 +95,7 @@ var suites = []suite{
 	{"random", wantsSuite("random"), (*bench).runRandom},
 	{"archive", wantsSuite("archive"), (*bench).runArchive},
 	{"many", wantsSuite("many"), (*bench).runMany},
+	{"site", wantsSuite("site"), (*bench).runSite},
 }
 
 func wantsSuite(name string) func(b *bench) bool {

@@ -13,6 +13,7 @@
 //	archive members of archives: a large one of a zip, beside archivemount, fuse-zip and plain decoding, and
 //	        how many pieces it takes to list and read in large archives
 //	many    a library of 10,000 torrents
+//	site    the pages of the admin site with such a library, and 50 that are open
 //
 //	go run ./test/bench                        # all: half an hour
 //	go run ./test/bench -only stream,busy
@@ -56,6 +57,8 @@ type options struct {
 
 	Torrents    int           // in a large library
 	Idle        time.Duration // how long it is left alone
+	Files       int           // of the largest torrents of the site
+	StreamTime  time.Duration // how long open pages of the site are measured
 	SwarmRounds int           // with data that has to be downloaded
 
 	LinkPieces sizes         // lengths of pieces
@@ -114,9 +117,11 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&opts.Discard, "discard", false, "the client has large READs thrown away by the kernel")
 	dup := flags.Bool("copy", true, "the client copies what it reads, as real clients do")
 	flags.BoolVar(&opts.Judge, "judge", true, "exit with 1 if Shoal is not as fast as it has to be")
-	only := flags.String("only", "", "the suites (serve, stream, link, busy, random, archive, many) and workloads to run, by parts of their names, with commas between")
+	only := flags.String("only", "", "the suites (serve, stream, link, busy, random, archive, many, site) and workloads to run, by parts of their names, with commas between")
 	flags.IntVar(&opts.Torrents, "torrents", 10_000, "torrents in a large library")
 	flags.DurationVar(&opts.Idle, "idle", 10*time.Second, "how long the CPU time of a large library is measured")
+	flags.IntVar(&opts.Files, "files", 40_000, "files in the largest torrents of the site")
+	flags.DurationVar(&opts.StreamTime, "stream-time", 30*time.Second, "how long the CPU time of open pages of the site is measured")
 	opts.LinkPieces = sizes{256 << 10, 1 << 20, 4 << 20}
 	flags.Var(&opts.LinkPieces, "link-pieces", "lengths of pieces in streams through the slow link, in `KiB`, with commas between")
 	flags.DurationVar(&opts.LinkTime, "link-time", 6*time.Second, "how long a stream through the slow link is measured")
@@ -131,7 +136,7 @@ func parse(args []string) (options, error) {
 	if *only != "" {
 		opts.Only = strings.Split(*only, ",")
 	}
-	if flags.NArg() > 0 || opts.Rounds < 1 || opts.SwarmRounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 || opts.LinkTime <= 0 || opts.LinkSeeks < 1 || opts.Torrents < 1 {
+	if flags.NArg() > 0 || opts.Rounds < 1 || opts.SwarmRounds < 1 || *size < 1 || opts.Entries < 1 || opts.Time <= 0 || opts.LinkTime <= 0 || opts.LinkSeeks < 1 || opts.Torrents < 1 || opts.Files < 1 || opts.StreamTime <= 0 {
 		fmt.Fprintln(flags.Output(), "bench: there has to be at least one of everything, and no argument but flags")
 		flags.Usage()
 		return opts, errReported

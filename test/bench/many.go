@@ -37,7 +37,7 @@ func (b *bench) runMany() error {
 		return err
 	}
 	defer remove()
-	live, err := b.liveSource(dir)
+	live, err := liveSource(dir, manyPieces)
 	if err != nil {
 		return err
 	}
@@ -100,34 +100,44 @@ func (b *bench) runMany() error {
 // smallPiece is the length of the pieces of the one that is there.
 const smallPiece = 256 << 10
 
-// liveSource makes the one torrent that somebody has.
-func (b *bench) liveSource(dir string) (*source, error) {
+// liveSource makes the one torrent that somebody has, of so many pieces.
+func liveSource(dir string, pieces int64) (*source, error) {
 	path := filepath.Join(dir, liveName)
-	if err := writeRandom(path, manyPieces*smallPiece, 3); err != nil {
+	if err := writeRandom(path, pieces*smallPiece, 3); err != nil {
 		return nil, err
 	}
 	return makeSource(path, dir, smallPiece)
 }
 
-// addMany has an appliance add all of them, and ends it as an operator does.
+// addMany has an appliance add all of them.
 func (b *bench) addMany(dir string, live *source) error {
-	p, err := runShoal(b.setup, dir)
+	return b.prepare(dir, func() error {
+		if _, err := upload(live.content); err != nil {
+			return err
+		}
+		r := rand.NewChaCha8([32]byte{4})
+		for i := range b.Torrents - 1 {
+			torrent, err := deadTorrent(i, r)
+			if err != nil {
+				return err
+			}
+			if _, err := upload(torrent); err != nil {
+				return fmt.Errorf("add torrent %d: %w", i, err)
+			}
+		}
+		return nil
+	})
+}
+
+// prepare has an appliance add torrents, and ends it as an operator does.
+func (b *bench) prepare(dir string, add func() error, env ...string) error {
+	p, err := runShoal(b.setup, dir, env...)
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
-	if _, err := upload(live.content); err != nil {
+	if err := add(); err != nil {
 		return err
-	}
-	r := rand.NewChaCha8([32]byte{4})
-	for i := range b.Torrents - 1 {
-		torrent, err := deadTorrent(i, r)
-		if err != nil {
-			return err
-		}
-		if _, err := upload(torrent); err != nil {
-			return fmt.Errorf("add torrent %d: %w", i, err)
-		}
 	}
 	say(b.out, "To add them took %.1f s.", time.Since(begin).Seconds())
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {

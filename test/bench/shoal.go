@@ -95,14 +95,17 @@ func healthy() error {
 type added struct{ Size, Cached int64 }
 
 // upload adds a torrent as a person would.
-func upload(torrent []byte) (a added, err error) {
+func upload(torrent []byte) (added, error) { return uploadTo(shoalRoute, torrent) }
+
+// uploadTo is upload for another route.
+func uploadTo(route string, torrent []byte) (a added, err error) {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	part, err := w.CreateFormFile("torrent", "bench.torrent")
 	if err == nil {
 		_, err = part.Write(torrent)
 	}
-	if err := errors.Join(err, w.WriteField("route", shoalRoute), w.Close()); err != nil {
+	if err := errors.Join(err, w.WriteField("route", route), w.Close()); err != nil {
 		return a, err
 	}
 	said, err := callShoal(http.MethodPost, "/api/v1/torrents", w.FormDataContentType(), &form, http.StatusCreated)
