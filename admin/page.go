@@ -46,6 +46,7 @@ type frame struct {
 	User    string // who is logged in; empty on pages for everybody
 	Note    *note
 	Parts   []string // that are live
+	Has     string   // what stands for the parts as they are on the page, for its stream
 	Scripts []string
 	Locales []*locale.Locale
 	Version string
@@ -93,7 +94,7 @@ func (s *server) handlePage(r *mux.Router, path string, p page, view viewFunc) {
 	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept, Accept-Language, Cookie")
 		if len(p.parts) > 0 && isStream(r) {
-			s.streamPage(w, r, &p, view)
+			s.streamPage(w, knownParts(r), &p, view)
 			return
 		}
 		s.ticks.renew() // whoever comes from a form sees what it did
@@ -155,7 +156,12 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *p
 	f := s.frame(r, p, view)
 	f.Note = takeNote(w, r, s.base)
 	var b bytes.Buffer
-	if err := s.pages[f.Lang][p.name].ExecuteTemplate(&b, "layout.html", f); err != nil {
+	parts, err := s.pageParts(p, f)
+	if err == nil {
+		f.Has = eventID(parts)
+		err = s.pages[f.Lang][p.name].ExecuteTemplate(&b, "layout.html", f)
+	}
+	if err != nil {
 		s.log.Error("a page cannot be made", "page", p.name, "err", err)
 		http.Error(w, internalError, http.StatusInternalServerError)
 		return
@@ -164,6 +170,23 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, p *p
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the client may be gone
+}
+
+// knownParts is the request of a page's stream, which tells what the page came with in the parameter has, as one that comes again tells what
+// it has got. The parameter is no part of the page's address.
+func knownParts(r *http.Request) *http.Request {
+	query := r.URL.Query()
+	has := query.Get("has")
+	if has == "" {
+		return r
+	}
+	query.Del("has")
+	r = r.Clone(r.Context())
+	r.URL.RawQuery = query.Encode()
+	if r.Header.Get(lastEventID) == "" {
+		r.Header.Set(lastEventID, has)
+	}
+	return r
 }
 
 // streamPage sends the parts of a page that have become others, until the page is left. They are made once in a tick for all who look at

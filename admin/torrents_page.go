@@ -17,6 +17,8 @@ const (
 
 	// rowsPerPage is how many torrents the page of them shows, if its address does not say.
 	rowsPerPage = 50
+	// maxRowsPerPage is how many it shows at most; the API takes maxLimit.
+	maxRowsPerPage = 200
 )
 
 var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}}
@@ -102,6 +104,7 @@ func (s *server) viewTorrents(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.limit = min(q.limit, maxRowsPerPage)
 	list := s.listed(r, q)
 	v := torrentsView{
 		Text: asked.Get("q"), Sort: cmp.Or(asked.Get("sort"), "name"), Limit: r.URL.Query().Get("limit"),

@@ -10,7 +10,7 @@
 
   function follow() {
     if (!body.dataset.feed || feed || document.hidden) return;
-    feed = new EventSource(body.dataset.feed);
+    feed = new EventSource(feedAddress());
     feed.addEventListener('open', () => offline(false));
     feed.addEventListener('error', () => {
       offline(true);
@@ -19,6 +19,17 @@
       check();
     });
     for (const name of body.dataset.parts.trim().split(' ')) feed.addEventListener(name, (event) => replace(name, event.data));
+  }
+
+  // feedAddress tells, the first time, which parts the page has come with, so that they are not sent again.
+  let has = body.dataset.has;
+  const first = body.dataset.feed;
+
+  function feedAddress() {
+    const address = new URL(body.dataset.feed, location.href);
+    if (has && body.dataset.feed === first) address.searchParams.set('has', has);
+    has = '';
+    return address.href;
   }
 
   function leave() {
