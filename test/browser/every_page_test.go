@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"shoal/test/browser"
 )
 
 // What a page may weigh, in bytes as they come, compressed, for who has seen none of the site's yet.
@@ -86,11 +88,16 @@ func TestEveryPage(t *testing.T) {
 		}
 	}
 	p.lookAt(all...)
+	var heaviest browser.Weight
 	for _, w := range p.Weights() {
+		if w.Bytes > heaviest.Bytes {
+			heaviest = w
+		}
 		if w.Bytes > pageWeight {
 			t.Errorf("%s weighs %d bytes in %d requests, want at most %d", w.URL, w.Bytes, w.Requests, pageWeight)
 		}
 	}
+	t.Logf("the heaviest page is %.100s, with %d bytes in %d requests", heaviest.URL, heaviest.Bytes, heaviest.Requests)
 }
 
 // visits are the pages that have an address.
