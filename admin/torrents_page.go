@@ -21,7 +21,10 @@ const (
 	maxRowsPerPage = 200
 )
 
-var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}}
+var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}, calm: listCalm}
+
+// listCalm is for lists: who does what in the swarm is found out once a second, and all torrents are looked through for a list.
+const listCalm = 2*tickLength - tickLength/4
 
 // registerTorrentsPage is the list of torrents, and what can be done to several of them. It comes before the page of a torrent, which
 // takes "bulk" for an infohash.

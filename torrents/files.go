@@ -135,8 +135,31 @@ func (b *browsed) forget(now time.Time) {
 	b.list = slices.DeleteFunc(b.list, func(m browsedMetainfo) bool { return now.Sub(m.at) > browseTime })
 }
 
+// folderList is a folder of a torrent, with nothing cached.
+type folderList struct {
+	path  string
+	items []Item // sorted
+	files []int  // the places in Metainfo.Files of those below it
+	of    []int  // the item of each of them
+}
+
 // list lists the folder at path, and says whether there is one.
 func (m *Metainfo) list(path string, cached cachedBytes) (items []Item, ok bool) {
+	l := m.listed.Load()
+	if l == nil || l.path != path {
+		l = m.newFolderList(path)
+		m.listed.Store(l)
+	}
+	items = slices.Clone(l.items)
+	for i, file := range l.files {
+		f := &m.Files[file]
+		items[l.of[i]].Cached += cached.of(f.Offset, f.Size)
+	}
+	return items, len(items) > 0 || path == ""
+}
+
+func (m *Metainfo) newFolderList(path string) *folderList {
+	l := &folderList{path: path}
 	var above []string
 	if path != "" {
 		above = strings.Split(path, "/")
@@ -147,29 +170,47 @@ func (m *Metainfo) list(path string, cached cachedBytes) (items []Item, ok bool)
 		if len(f.Path) <= len(above) && (!m.IsFile || path != "") || !hasPrefix(f.Path, above) {
 			continue
 		}
-		have := cached.of(f.Offset, f.Size)
+		l.files = append(l.files, i)
 		if len(f.Path) <= len(above)+1 {
-			item := Item{Path: strings.Join(f.Path, "/"), Size: f.Size, Cached: have, Files: 1, Index: f.Index}
+			item := Item{Path: strings.Join(f.Path, "/"), Size: f.Size, Files: 1, Index: f.Index}
 			if len(f.Path) > 0 {
 				item.Name = f.Path[len(above)]
 			}
-			items = append(items, item)
+			l.of = append(l.of, len(l.items))
+			l.items = append(l.items, item)
 			continue
 		}
 		name := f.Path[len(above)]
 		at, known := folders[name]
 		if !known {
-			at = len(items)
+			at = len(l.items)
 			folders[name] = at
 			below := strings.Join(f.Path[:len(above)+1], "/")
-			items = append(items, Item{Name: name, Path: below, IsFolder: true, Index: -1})
+			l.items = append(l.items, Item{Name: name, Path: below, IsFolder: true, Index: -1})
 		}
-		items[at].Size += f.Size
-		items[at].Cached += have
-		items[at].Files++
+		l.items[at].Size += f.Size
+		l.items[at].Files++
+		l.of = append(l.of, at)
 	}
-	slices.SortFunc(items, Item.Compare)
-	return items, len(items) > 0 || path == ""
+	l.sort()
+	return l
+}
+
+// sort sorts the items.
+func (l *folderList) sort() {
+	order := make([]int, len(l.items)) // the items as they were, sorted
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return l.items[a].Compare(l.items[b]) })
+	items, place := make([]Item, len(order)), make([]int, len(order))
+	for to, from := range order {
+		items[to], place[from] = l.items[from], to
+	}
+	for i, item := range l.of {
+		l.of[i] = place[item]
+	}
+	l.items = items
 }
 
 func hasPrefix(path, above []string) bool {
