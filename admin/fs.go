@@ -72,6 +72,7 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 			to += "?" + r.URL.RawQuery
 		}
 		w.Header().Set("Location", to)
+		finite(w)
 		w.WriteHeader(http.StatusMovedPermanently)
 		return nil
 	case node.IsDir():
@@ -97,6 +98,14 @@ func endless(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("read deadline of the connection: %w", err)
 	}
 	return nil
+}
+
+// answerTime is how long a client may take for an answer that is no file.
+const answerTime = time.Minute
+
+// finite is how long what is written next may take. The server's time for answering may be over, as peers were waited for.
+func finite(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // the client may be gone
 }
 
 // splitPath returns the names in the path of a URL below ours, each of which was decoded once, and whether it ends like that of a folder.
@@ -193,6 +202,7 @@ func (s *server) failFS(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	p := s.problemOf(r, err)
+	finite(w)
 	if wantsJSON(r) {
 		s.problem(w, p)
 		return

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"encoding/hex"
 	"net/url"
 	"slices"
 	"strings"
@@ -136,10 +137,10 @@ func (f *firstRows) sorted() []listRow {
 func (q listQuery) matches(t *torrents.Torrent) bool {
 	return (q.route == "" || q.route == t.Route) &&
 		(q.state == "" || q.state == string(t.State)) &&
-		(q.text == "" || containsLower(t.Name, q.text) || q.hex && strings.HasPrefix(t.Infohash.String(), q.text))
+		(q.text == "" || containsLower(t.Name, q.text) || q.hex && beginsWith(t.Infohash, q.text))
 }
 
-// containsLower says whether the lower case of s contains text, which is in lower case. It copies nothing of most names, as 10,000 are
+// containsLower says whether the lower case of s contains text, which is in lower case and not empty. It copies nothing of most names, as 10,000 are
 // looked through for each list.
 func containsLower(s, text string) bool {
 	for at := range len(s) {
@@ -147,8 +148,12 @@ func containsLower(s, text string) bool {
 			return strings.Contains(strings.ToLower(s), text)
 		}
 	}
+	first, other := text[0], upperASCII(text[0])
 	for ; len(s) >= len(text); s = s[1:] {
-		n := 0
+		if s[0] != first && s[0] != other {
+			continue
+		}
+		n := 1
 		for n < len(text) && lowerASCII(s[n]) == text[n] {
 			n++
 		}
@@ -157,6 +162,20 @@ func containsLower(s, text string) bool {
 		}
 	}
 	return false
+}
+
+// beginsWith says whether the hexadecimal digits of an infohash begin with text.
+func beginsWith(ih torrents.Infohash, text string) bool {
+	var digits [2 * len(ih)]byte
+	hex.Encode(digits[:], ih[:])
+	return len(text) <= len(digits) && string(digits[:len(text)]) == text
+}
+
+func upperASCII(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - ('a' - 'A')
+	}
+	return c
 }
 
 func lowerASCII(c byte) byte {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 
 	"shoal/admin/access"
@@ -38,89 +39,122 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // problemOf returns the problem that err is, and logs what is not the client's. It is the one place where errors become HTTP.
 func (s *server) problemOf(r *http.Request, err error) problem {
+	p, known := requestProblem(err)
+	if !known {
+		p, known = accessProblem(err)
+	}
+	if !known {
+		p, known = libraryProblem(err)
+	}
+	if !known {
+		p = s.failure(r, err)
+	}
+	p.Title = http.StatusText(p.Status)
+	return p
+}
+
+// requestProblem is of errors about the request itself.
+func requestProblem(err error) (p problem, known bool) {
+	if request, ok := errors.AsType[*requestError](err); ok {
+		return problem{Status: request.status, Detail: request.detail}, true
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return problem{
+			Status: http.StatusRequestEntityTooLarge,
+			Detail: fmt.Sprintf("The request is larger than %d bytes.", tooLarge.Limit),
+		}, true
+	}
+	return problem{}, false
+}
+
+// accessProblem is of errors about passwords, sessions and tokens.
+func accessProblem(err error) (p problem, known bool) {
+	var (
+		tooMany *access.TooManyError
+		refused *access.InputError
+	)
+	p = problem{Detail: sentence(err)}
+	switch {
+	case errors.Is(err, access.ErrWrong):
+		p = problem{Status: http.StatusUnauthorized, Detail: "User or password is wrong."}
+	case errors.As(err, &tooMany):
+		p.Status = http.StatusTooManyRequests
+	case errors.Is(err, access.ErrSetElsewhere):
+		p.Status = http.StatusConflict
+	case errors.As(err, &refused):
+		p.Status = http.StatusBadRequest
+	case errors.Is(err, access.ErrNotFound):
+		p.Status = http.StatusNotFound
+	default:
+		return problem{}, false
+	}
+	return p, true
+}
+
+// libraryProblem is of errors about torrents, routes and archives.
+func libraryProblem(err error) (p problem, known bool) {
 	var (
 		input    *torrents.InputError
 		exists   *torrents.ExistsError
 		taken    *torrents.NameTakenError
 		notEmpty *torrents.NotEmptyError
-		write    *torrents.WriteError
-		tooLarge *http.MaxBytesError
-		request  *requestError
-
-		tooMany *access.TooManyError
-		refused *access.InputError
-		unsaved *access.WriteError
 	)
-	p := problem{Status: http.StatusInternalServerError, Detail: internalError}
+	p = problem{Status: http.StatusConflict, Detail: sentence(err)}
 	switch {
-	case errors.As(err, &request):
-		p = problem{Status: request.status, Detail: request.detail}
-	case errors.As(err, &tooLarge):
-		p = problem{
-			Status: http.StatusRequestEntityTooLarge,
-			Detail: fmt.Sprintf("The request is larger than %d bytes.", tooLarge.Limit),
-		}
-	case errors.Is(err, access.ErrWrong):
-		p = problem{Status: http.StatusUnauthorized, Detail: "User or password is wrong."}
-	case errors.As(err, &tooMany):
-		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}
-	case errors.Is(err, access.ErrSetElsewhere):
-		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
-	case errors.As(err, &refused):
-		p = problem{Status: http.StatusBadRequest, Detail: sentence(err)}
-	case errors.Is(err, access.ErrNotFound):
-		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
-	case errors.As(err, &unsaved):
-		s.log.Error("a change could not be written", "method", r.Method, "path", r.URL.Path, "err", err)
-		p.Detail = "The change was not made, as it could not be written to the data folder: " + reason(err) + "."
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			p.Status = http.StatusInsufficientStorage
-		}
 	case errors.As(err, &input):
-		p = problem{Status: http.StatusBadRequest, Detail: sentence(err)}
+		p.Status = http.StatusBadRequest
 	case errors.As(err, &exists):
-		p = problem{Status: http.StatusConflict, Detail: sentence(err), Route: exists.Route, Name: exists.Torrent}
+		p.Route, p.Name = exists.Route, exists.Torrent
 		if exists.Infohash != (torrents.Infohash{}) {
 			p.Infohash = exists.Infohash.String()
 		}
 	case errors.As(err, &taken):
-		p = problem{
-			Status: http.StatusConflict, Detail: sentence(err),
-			Route: taken.Route, Name: taken.Name, Infohash: taken.Infohash.String(),
-		}
+		p.Route, p.Name, p.Infohash = taken.Route, taken.Name, taken.Infohash.String()
 	case errors.As(err, &notEmpty):
-		p = problem{
-			Status: http.StatusConflict, Route: notEmpty.Route,
-			Detail: sentence(err) + " Add ?torrents=true to delete these as well.",
-		}
+		p.Route = notEmpty.Route
+		p.Detail += " Add ?torrents=true to delete these as well."
 	case errors.Is(err, torrents.ErrNotFound):
-		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
+		p.Status = http.StatusNotFound
 	case errors.Is(err, torrents.ErrPaused):
-		p = problem{Status: http.StatusConflict, Detail: "The torrent is paused, so nothing of it is fetched. Let it go on first."}
+		p.Detail = "The torrent is paused, so nothing of it is fetched. Let it go on first."
 	case errors.Is(err, torrents.ErrPinned):
-		p = problem{Status: http.StatusConflict, Detail: "The torrent is pinned, so what is in the cache stays there. Unpin it first."}
+		p.Detail = "The torrent is pinned, so what is in the cache stays there. Unpin it first."
 	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrCacheTooSmall), errors.Is(err, ErrNoRoom):
-		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
 	case errors.Is(err, ErrBusy):
-		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}
+		p.Status = http.StatusTooManyRequests
 	case errors.Is(err, torrents.ErrGaveUp):
-		p = problem{Status: http.StatusGatewayTimeout, Detail: sentence(err)}
-	case errors.As(err, &write):
+		p.Status = http.StatusGatewayTimeout
+	default:
+		return problem{}, false
+	}
+	return p, true
+}
+
+// failure is of errors that the client can do nothing about, and logs them.
+func (s *server) failure(r *http.Request, err error) problem {
+	var (
+		write   *torrents.WriteError
+		unsaved *access.WriteError
+	)
+	switch {
+	case errors.As(err, &write), errors.As(err, &unsaved):
 		s.log.Error("a change could not be written", "method", r.Method, "path", r.URL.Path, "err", err)
-		p.Detail = "The change was not made, as it could not be written to the data folder: " + reason(err) + "."
-		if write.Full() {
+		p := problem{
+			Status: http.StatusInternalServerError,
+			Detail: "The change was not made, as it could not be written to the data folder: " + reason(err) + ".",
+		}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
 			p.Status = http.StatusInsufficientStorage
 		}
+		return p
 	case errors.Is(err, context.Canceled):
 		// The client has hung up, and nobody reads this.
-		p = problem{Status: http.StatusServiceUnavailable, Detail: "The request was cancelled."}
+		return problem{Status: http.StatusServiceUnavailable, Detail: "The request was cancelled."}
 	case errors.Is(err, torrents.ErrClosed):
-		p = problem{Status: http.StatusServiceUnavailable, Detail: "Shoal is stopping."}
-	default:
-		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		return problem{Status: http.StatusServiceUnavailable, Detail: "Shoal is stopping."}
 	}
-	p.Title = http.StatusText(p.Status)
-	return p
+	s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	return problem{Status: http.StatusInternalServerError, Detail: internalError}
 }
 
 // requestError is what is wrong with a request itself.
@@ -153,14 +187,24 @@ func sentence(err error) string {
 }
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.problem(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
+	s.refusePath(w, r, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
 }
 
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	s.problem(w, problem{
+	s.refusePath(w, r, problem{
 		Status: http.StatusMethodNotAllowed,
 		Detail: fmt.Sprintf("The method %.20q is not possible at %.200q.", r.Method, r.URL.Path),
 	})
+}
+
+// refusePath answers what no route takes: with a page to a person, but never below the API.
+func (s *server) refusePath(w http.ResponseWriter, r *http.Request, p problem) {
+	p.Title = http.StatusText(p.Status)
+	if strings.HasPrefix(r.URL.Path, s.base+"/api/") {
+		s.problem(w, p)
+		return
+	}
+	s.problemPage(w, r, p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {

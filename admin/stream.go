@@ -38,6 +38,9 @@ type fragment struct {
 	sum  string // sumOf what the client has then; empty if that is Data
 }
 
+// lastEventID is the header by which a client that comes again says what it has.
+const lastEventID = "Last-Event-ID"
+
 // sumOf stands for data in what a client sends when it comes again.
 func sumOf(data []byte) string {
 	sum := sha256.Sum256(data)
@@ -119,7 +122,7 @@ func (s *server) streamWhile(
 		s.fail(w, r, err)
 		return
 	}
-	out := &eventWriter{w: w, control: http.NewResponseController(w), has: parseEventID(r.Header.Get("Last-Event-ID"))}
+	out := &eventWriter{w: w, control: http.NewResponseController(w), has: parseEventID(r.Header.Get(lastEventID))}
 	// The server's own is for requests that come to an end.
 	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
 		s.fail(w, r, fmt.Errorf("open a stream: %w", err))
@@ -222,19 +225,26 @@ func (e *eventWriter) event(p fragment, list []fragment) {
 	e.buf.WriteByte('\n')
 }
 
-// id is the sums of what the client has, so that nothing has to be remembered here of one that comes again. It is empty if that is too
-// much, and all is sent then.
+// id is eventID of what the client has.
 func (e *eventWriter) id(list []fragment) string {
-	var b strings.Builder
+	has := make([]fragment, 0, len(list))
 	for _, p := range list {
-		sum, ok := e.has[p.Name]
-		if !ok {
-			continue
+		if sum, ok := e.has[p.Name]; ok {
+			has = append(has, fragment{Name: p.Name, sum: sum})
 		}
+	}
+	return eventID(has)
+}
+
+// eventID is the sums of parts that a client has, so that nothing has to be remembered here of one that comes again. It is empty if that
+// is too much, and all is sent then.
+func eventID(has []fragment) string {
+	var b strings.Builder
+	for _, p := range has {
 		if b.Len() > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(p.Name + "=" + sum)
+		b.WriteString(p.Name + "=" + p.sum)
 		if b.Len() > maxEventID {
 			return ""
 		}

@@ -17,9 +17,14 @@ const (
 
 	// rowsPerPage is how many torrents the page of them shows, if its address does not say.
 	rowsPerPage = 50
+	// maxRowsPerPage is how many it shows at most; the API takes maxLimit.
+	maxRowsPerPage = 200
 )
 
-var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}}
+var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}, calm: listCalm}
+
+// listCalm is for lists: who does what in the swarm is found out once a second, and all torrents are looked through for a list.
+const listCalm = 2*tickLength - tickLength/4
 
 // registerTorrentsPage is the list of torrents, and what can be done to several of them. It comes before the page of a torrent, which
 // takes "bulk" for an infohash.
@@ -102,6 +107,7 @@ func (s *server) viewTorrents(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.limit = min(q.limit, maxRowsPerPage)
 	list := s.listed(r, q)
 	v := torrentsView{
 		Text: asked.Get("q"), Sort: cmp.Or(asked.Get("sort"), "name"), Limit: r.URL.Query().Get("limit"),

@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -291,6 +292,53 @@ func TestTorrentsPageIsLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	await("1 torrent matches.", "film a")
+}
+
+// TestStreamKnowsThePage: the stream of a page sends nothing that the page came with, and is at the page's address.
+func TestStreamKnowsThePage(t *testing.T) {
+	for _, test := range []struct{ query, has, want string }{
+		{"", "", "film b"},
+		{"?q=film&sort=-name", "", "film b"},
+		{"", "list=other", "film a"},
+	} {
+		s := openSite(t)
+		begin := time.Now()
+		s.mustAdd(t, "films", torrentFile("film a", 100))
+		server := httptest.NewServer(s.handler)
+		t.Cleanup(server.Close)
+		page := s.sendPage(t, http.MethodGet, "/torrents"+test.query, nil)
+		match := regexp.MustCompile(`data-has="([^"]+)"`).FindSubmatch(page.body)
+		if match == nil {
+			t.Fatalf("the page does not say what it has:\n%s", page.body)
+		}
+		address, err := url.Parse(server.URL + "/torrents" + test.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := address.Query()
+		values.Set("has", cmp.Or(test.has, string(match[1])))
+		address.RawQuery = values.Encode()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address.String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+testToken)
+		r.Header.Set("Accept", "text/event-stream")
+		resp, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if test.want == "film b" { // what is sent first has it, as nothing was before
+			s.mustAdd(t, "films", torrentFile("film b", 100))
+		}
+		stream := &eventReader{bufio.NewReader(resp.Body), resp.Body.Close}
+		part := stream.want(t, "list")[0].data
+		// What was added just now is so for 5 seconds, and then the page has become another.
+		if !strings.Contains(part, test.want) && time.Since(begin) < 4*time.Second || strings.Contains(part, "has=") {
+			t.Errorf("%+v: the stream begins with %s", test, part)
+		}
+	}
 }
 
 // sendPage sends a form, or asks for a page if there is none, as a browser does, whatever the answer.

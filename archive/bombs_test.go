@@ -66,8 +66,7 @@ func readSome(t testing.TB, list []Member, most int) (errs []error) {
 const mib = 1 << 20
 
 // TestCVE_2025_11579_Bombs: rardecode took the memory that a dictionary claims. Archives that mean harm are listed, and what they show is
-// read, within bounds of memory and time. Time is generous, as other
-// tests run at the same time.
+// read, within bounds of memory and time. Time is generous, as other tests run at the same time.
 func TestCVE_2025_11579_Bombs(t *testing.T) {
 	zeros, n := archivetest.OneBlock(64 << 20)
 	kernel := archivetest.Deflated(t, bytes.Repeat([]byte{'x'}, 65_000*1000))

@@ -344,7 +344,7 @@ func (e *entry) cachedBytes(off, n int64) int64 {
 
 // load returns what is in the torrent, for the name space.
 func (e *entry) load() ([]File, error) {
-	meta, err := e.loadMetainfo()
+	meta, err := e.lib.browsed.metainfo(e)
 	if err != nil {
 		return nil, err
 	}

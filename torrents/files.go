@@ -72,24 +72,36 @@ func (l *Library) FileAt(ih Infohash, path string) (MetaFile, error) {
 	return MetaFile{}, fmt.Errorf("the file %.200q of torrent %s: %w", path, ih, ErrNotFound)
 }
 
-// browsed keeps the metainfo of the torrent that somebody looked into last: one of 40,000 files takes a tenth
-// of a second to read, and whoever opens a folder opens the next.
+// browsed keeps the metainfo of the torrents that somebody looked into last: one of 40,000 files takes a tenth of a second to read, and
+// whoever opens a folder opens the next, and looks at this torrent and at that.
 type browsed struct {
 	mu   sync.Mutex
-	meta *Metainfo // nil if there is none
-	at   time.Time // when it was last used
+	list []browsedMetainfo // the one that was used last is the last
 }
 
-// browseTime is how long a metainfo is kept for whoever looks into the torrent.
-const browseTime = time.Minute
+type browsedMetainfo struct {
+	*Metainfo
+
+	at time.Time // when it was last used
+}
+
+const (
+	// browseTime is how long a metainfo is kept for whoever looks into the torrent.
+	browseTime = time.Minute
+	// maxBrowsed and maxBrowsedFiles are how many are kept, and how many files they have together, unless it is only one.
+	maxBrowsed      = 16
+	maxBrowsedFiles = 100_000
+)
 
 func (b *browsed) metainfo(e *entry) (*Metainfo, error) {
 	now := time.Now()
 	b.mu.Lock()
-	if b.meta != nil && b.meta.Infohash == e.ih {
+	i := slices.IndexFunc(b.list, func(m browsedMetainfo) bool { return m.Infohash == e.ih })
+	if i >= 0 {
 		defer b.mu.Unlock()
-		b.at = now
-		return b.meta, nil
+		meta := b.list[i].Metainfo
+		b.list = append(slices.Delete(b.list, i, i+1), browsedMetainfo{meta, now})
+		return meta, nil
 	}
 	b.mu.Unlock()
 	meta, err := e.metainfo()
@@ -98,21 +110,56 @@ func (b *browsed) metainfo(e *entry) (*Metainfo, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.meta, b.at = meta, now
+	b.list = slices.DeleteFunc(b.list, func(m browsedMetainfo) bool { return m.Infohash == e.ih }) // two may have read it
+	b.list = append(b.list, browsedMetainfo{meta, now})
+	b.shrink()
 	return meta, nil
+}
+
+// shrink lets go of those that were used least lately, as far as they are too many. It needs b.mu.
+func (b *browsed) shrink() {
+	files, keep := 0, 0
+	for _, m := range slices.Backward(b.list) {
+		if files += len(m.Files); keep == maxBrowsed || keep > 0 && files > maxBrowsedFiles {
+			break
+		}
+		keep++
+	}
+	b.list = slices.Delete(b.list, 0, len(b.list)-keep)
 }
 
 // forget lets go of what nobody has used for a while.
 func (b *browsed) forget(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now.Sub(b.at) > browseTime {
-		b.meta = nil
-	}
+	b.list = slices.DeleteFunc(b.list, func(m browsedMetainfo) bool { return now.Sub(m.at) > browseTime })
+}
+
+// folderList is a folder of a torrent, with nothing cached.
+type folderList struct {
+	path  string
+	items []Item // sorted
+	files []int  // the places in Metainfo.Files of those below it
+	of    []int  // the item of each of them
 }
 
 // list lists the folder at path, and says whether there is one.
 func (m *Metainfo) list(path string, cached cachedBytes) (items []Item, ok bool) {
+	l := m.listed.Load()
+	if l == nil || l.path != path {
+		l = m.newFolderList(path)
+		m.listed.Store(l)
+	}
+	items = slices.Clone(l.items)
+	for i, file := range l.files {
+		f := &m.Files[file]
+		items[l.of[i]].Cached += cached.of(f.Offset, f.Size)
+	}
+	return items, len(items) > 0 || path == ""
+}
+
+func (m *Metainfo) newFolderList(path string) *folderList {
+	l := &folderList{path: path}
 	var above []string
 	if path != "" {
 		above = strings.Split(path, "/")
@@ -123,29 +170,47 @@ func (m *Metainfo) list(path string, cached cachedBytes) (items []Item, ok bool)
 		if len(f.Path) <= len(above) && (!m.IsFile || path != "") || !hasPrefix(f.Path, above) {
 			continue
 		}
-		have := cached.of(f.Offset, f.Size)
+		l.files = append(l.files, i)
 		if len(f.Path) <= len(above)+1 {
-			item := Item{Path: strings.Join(f.Path, "/"), Size: f.Size, Cached: have, Files: 1, Index: f.Index}
+			item := Item{Path: strings.Join(f.Path, "/"), Size: f.Size, Files: 1, Index: f.Index}
 			if len(f.Path) > 0 {
 				item.Name = f.Path[len(above)]
 			}
-			items = append(items, item)
+			l.of = append(l.of, len(l.items))
+			l.items = append(l.items, item)
 			continue
 		}
 		name := f.Path[len(above)]
 		at, known := folders[name]
 		if !known {
-			at = len(items)
+			at = len(l.items)
 			folders[name] = at
 			below := strings.Join(f.Path[:len(above)+1], "/")
-			items = append(items, Item{Name: name, Path: below, IsFolder: true, Index: -1})
+			l.items = append(l.items, Item{Name: name, Path: below, IsFolder: true, Index: -1})
 		}
-		items[at].Size += f.Size
-		items[at].Cached += have
-		items[at].Files++
+		l.items[at].Size += f.Size
+		l.items[at].Files++
+		l.of = append(l.of, at)
 	}
-	slices.SortFunc(items, Item.Compare)
-	return items, len(items) > 0 || path == ""
+	l.sort()
+	return l
+}
+
+// sort sorts the items.
+func (l *folderList) sort() {
+	order := make([]int, len(l.items)) // the items as they were, sorted
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return l.items[a].Compare(l.items[b]) })
+	items, place := make([]Item, len(order)), make([]int, len(order))
+	for to, from := range order {
+		items[to], place[from] = l.items[from], to
+	}
+	for i, item := range l.of {
+		l.of[i] = place[item]
+	}
+	l.items = items
 }
 
 func hasPrefix(path, above []string) bool {

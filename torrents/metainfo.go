@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/anacrolix/torrent/bencode"
@@ -47,6 +48,8 @@ type Metainfo struct {
 	folders     int
 	raw         *metainfo.MetaInfo
 	info        *metainfo.Info
+
+	listed atomic.Pointer[folderList] // the folder that somebody looked into last, as sorting 40,000 files takes long
 }
 
 // MetaFile is one file of a torrent.
@@ -79,7 +82,7 @@ func ParseMetainfo(b []byte) (_ *Metainfo, err error) {
 	if len(raw.InfoBytes) == 0 {
 		return nil, inputErrorf("the torrent file has no info dictionary")
 	}
-	info, err := raw.UnmarshalInfo()
+	info, err := decodeInfo(raw.InfoBytes)
 	if err != nil {
 		return nil, inputErrorf("the torrent's info dictionary cannot be read: %v", err)
 	}

@@ -5,7 +5,6 @@
 package logs
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"strings"
@@ -66,7 +65,6 @@ type Recent struct {
 	records []*Record  // the oldest first; none is changed once it is here
 	bytes   int
 	last    uint64
-	changed chan struct{} // closed with the next record; nil while nobody waits
 }
 
 // NewRecent keeps so many records, and no more bytes in memory than that, about.
@@ -87,10 +85,6 @@ func (l *Recent) add(r *Record) {
 		l.bytes -= l.records[0].size()
 		l.records[0] = nil // the memory behind the slice would keep it
 		l.records = l.records[1:]
-	}
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
 	}
 }
 
@@ -137,33 +131,4 @@ func (l *Recent) Newest() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
-}
-
-// Changed returns a channel that is closed once there is a record with a larger ID. Nothing has to be done with it if it is not waited for.
-func (l *Recent) Changed(id uint64) <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.last > id {
-		return closed
-	}
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.changed
-}
-
-var closed = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// Wait waits for a record with a larger ID, or until ctx ends, whose error it returns then.
-func (l *Recent) Wait(ctx context.Context, id uint64) error {
-	select {
-	case <-l.Changed(id):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

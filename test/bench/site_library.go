@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/anacrolix/torrent/bencode"
@@ -47,7 +50,7 @@ func siteRouteNames() string {
 // makeSite fills a library: torrents in several routes, the two large ones, some magnets, and the one that somebody has.
 func (b *bench) makeSite(dir string, live *source) (*siteLibrary, error) {
 	l := &siteLibrary{live: live}
-	return l, b.prepare(dir, func() error {
+	err := b.prepare(dir, func() error {
 		if _, err := upload(live.content); err != nil {
 			return err
 		}
@@ -72,6 +75,27 @@ func (b *bench) makeSite(dir string, live *source) (*siteLibrary, error) {
 		}
 		return b.fillSite(l)
 	}, "SHOAL_ROUTES="+siteRouteNames())
+	if err != nil {
+		return nil, err
+	}
+	return l, age(filepath.Join(dir, "data", "torrents"))
+}
+
+var addedNow = regexp.MustCompile(`"added": ?"[^"]*"`)
+
+// age makes torrents old, as those of a large library are: the pages say how many seconds ago a new one was added.
+func age(records string) error {
+	list, err := filepath.Glob(filepath.Join(records, "*.json"))
+	for _, path := range list {
+		var b []byte
+		if b, err = os.ReadFile(path); err == nil {
+			err = os.WriteFile(path, addedNow.ReplaceAll(b, []byte(`"added": "2026-01-02T03:04:05Z"`)), 0o644)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return err
 }
 
 // fillSite adds those that nobody has.

@@ -126,7 +126,7 @@ func (v visit) request(ctx context.Context) (*http.Request, error) {
 var (
 	loads   = regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`)
 	fetches = regexp.MustCompile(`data-(?:history|pieces)="([^"]+)"`)
-	feeds   = regexp.MustCompile(`data-feed="([^"]+)"`)
+	feeds   = regexp.MustCompile(`data-feed="([^"]+)" data-has="([^"]*)"`)
 )
 
 var errNoFeed = errors.New("the stream of the page sends nothing")
@@ -153,19 +153,31 @@ func (v *visitor) weigh(page answer) (all, feed int, err error) {
 		all += weight
 	}
 	if match := feeds.FindSubmatch(page.body); match != nil {
-		if feed, err = v.firstEvents(html.UnescapeString(string(match[1]))); err != nil {
+		if feed, err = v.firstEvents(html.UnescapeString(string(match[1])), html.UnescapeString(string(match[2]))); err != nil {
 			return 0, 0, err
 		}
 	}
 	return all + feed, feed, nil
 }
 
-// firstEvents returns how many bytes a stream sends until it is quiet, which is before the next tick.
-func (v *visitor) firstEvents(path string) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+// quietTime is after how long without anything new a stream has sent what it begins with; a tick is longer.
+const quietTime = 150 * time.Millisecond
+
+// firstEvents returns how many bytes the stream of a page begins with, for who has its parts.
+func (v *visitor) firstEvents(path, has string) (int, error) {
+	sign := "?"
+	if strings.Contains(path, "?") {
+		sign = "&"
+	}
+	path += sign + "has=" + url.QueryEscape(has)
+	ctx, cancel := context.WithTimeout(context.Background(), visitTime)
 	defer cancel()
+	quiet := time.AfterFunc(visitTime, cancel)
 	n := 0
-	err := v.follow(ctx, path, func(b []byte) { n += len(b) })
+	err := v.follow(ctx, path, func(b []byte) {
+		n += len(b)
+		quiet.Reset(quietTime)
+	})
 	if err == nil && n == 0 {
 		err = errNoFeed
 	}

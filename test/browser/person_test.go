@@ -45,8 +45,6 @@ const (
 	soon     = 20 * time.Second
 	later    = 60 * time.Second // for what peers do
 	password = "a password of the test"
-
-	pageWeight = 200_000 // bytes of a page with all that belongs to it
 )
 
 // person is somebody who uses an appliance's site.
@@ -130,39 +128,5 @@ func writeRandom(t *testing.T, path string, size int) {
 	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(filepath.Base(path)))).Read(b) // never fails
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestEveryPage looks at each page in both themes, on a large window and on a phone, and weighs it.
-func TestEveryPage(t *testing.T) {
-	p := enter(t)
-	for _, path := range []string{"", "torrents", "add", "routes", "connect", "clients", "files/", "logs", "settings"} {
-		name := strings.Trim(path, "/")
-		if name == "" {
-			name = "overview"
-		}
-		for _, theme := range []struct {
-			name   string
-			prefer func()
-		}{{"light", p.Light}, {"dark", p.Dark}} {
-			theme.prefer()
-			for _, width := range []int{1280, 390} {
-				p.Resize(width, 844)
-				p.Go(p.home + "/" + path)
-				p.CheckAccessible()
-				p.Screenshot(fmt.Sprintf("%s-%s-%d", name, theme.name, width))
-				var wide int
-				if p.Eval("document.documentElement.scrollWidth", &wide); wide > width {
-					t.Errorf("/%s is %d pixels wide in a window of %d", path, wide, width)
-				}
-			}
-		}
-	}
-	p.NoCache()
-	p.Go(p.home + "/")
-	for _, weight := range p.Weights() {
-		if weight.Bytes > pageWeight {
-			t.Errorf("%+v is more than %d bytes", weight, pageWeight)
-		}
 	}
 }

@@ -22,17 +22,17 @@ const (
 	episode  = inSeason + "/episode 1.mkv"
 )
 
-// shows makes a torrent of folders in a folder.
+// shows makes a torrent of folders in a folder. At the rate of TestTorrent reading the episode takes longer than the test.
 func shows(t *testing.T, dir string) (torrent []byte) {
 	t.Helper()
-	for path, size := range map[string]int{episode: 16 << 20, inSeason + "/extras/small.txt": 1000, "read me.txt": 10} {
+	for path, size := range map[string]int{episode: 64 << 20, inSeason + "/extras/small.txt": 1000, "read me.txt": 10} {
 		full := filepath.Join(dir, show, path)
 		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		writeRandom(t, full, size)
 	}
-	return seeder.Create(t, filepath.Join(dir, show), 64<<10, false)
+	return seeder.Create(t, filepath.Join(dir, show), 128<<10, false)
 }
 
 // read reads a file over NFS until the test ends.
@@ -166,6 +166,9 @@ func (p *person) checkDeleting(infohash string) {
 	p.CheckAccessible()
 	p.Screenshot("torrent-delete")
 	p.In("main").Click("Cancel")
+	gone := p.another()
+	gone.Go(p.home + "/torrents/" + infohash)
+	gone.In("#head").AwaitText("mine", soon)
 	p.In("#actions").Click("Delete")
 	p.AwaitText("Delete this torrent?", soon)
 	p.In("main").Click("Delete")
@@ -173,4 +176,7 @@ func (p *person) checkDeleting(infohash string) {
 	if status := p.a.Status(p.t, "/api/v1/torrents/"+infohash, appliance.Token); status != http.StatusNotFound {
 		p.t.Errorf("the API still answers %d for the torrent", status)
 	}
+	// Where it is shown still, the page says so.
+	gone.Allow("status 404: (GET|HEAD) .*/torrents/" + infohash)
+	gone.AwaitText("not in the library", soon)
 }
