@@ -127,7 +127,7 @@ func (s *server) addMagnets(route string, magnets []string, report func(n int, t
 
 // addOutcome notes why a link or file was not added.
 func (s *server) addOutcome(r *http.Request, result *addResult, source string, isLink bool, err error) {
-	o := addOutcome{Source: escapeControls(strings.ToValidUTF8(source[:min(len(source), maxSource)], ""))}
+	o := addOutcome{Source: visible(strings.ToValidUTF8(source[:min(len(source), maxSource)], ""))}
 	if exists, ok := errors.AsType[*torrents.ExistsError](err); ok {
 		o.Known = &knownTorrent{exists.Infohash.String(), exists.Route, exists.Torrent}
 		if result.KnownCount++; result.KnownCount <= maxOutcomesShown {

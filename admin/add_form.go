@@ -17,6 +17,9 @@ import (
 const (
 	// maxCarried is how much of .torrent files a preview keeps in its page, in bytes, so that they need not be picked again.
 	maxCarried = 8 << 20
+
+	// maxTypedLinks is how many links a form may have. What is beyond maxPreviewLinks comes back with the page, for the next time.
+	maxTypedLinks = 20_000
 )
 
 // addForm is what the page for adding was sent.
@@ -45,12 +48,7 @@ func readAddForm(w http.ResponseWriter, r *http.Request) (addForm, error) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 		err = f.readParts(r)
 	} else {
-		err = readForm(w, r)
-		for name, values := range r.PostForm {
-			for _, value := range values {
-				err = errors.Join(err, f.take(name, value))
-			}
-		}
+		err = f.readFields(w, r)
 	}
 	if err != nil {
 		return f, err
@@ -62,6 +60,20 @@ func readAddForm(w http.ResponseWriter, r *http.Request) (addForm, error) {
 		f.links, f.rest = f.links[:n], f.links[n:]
 	}
 	return f, nil
+}
+
+func (f *addForm) readFields(w http.ResponseWriter, r *http.Request) error {
+	if err := readForm(w, r); err != nil {
+		return err
+	}
+	for name, values := range r.PostForm {
+		for _, value := range values {
+			if err := f.take(name, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (f *addForm) readParts(r *http.Request) error {
@@ -116,7 +128,9 @@ func (f *addForm) readPart(part *multipart.Part) error {
 func (f *addForm) take(name, value string) error {
 	switch name {
 	case "links":
-		f.links = appendLinks(f.links, value)
+		if f.links = appendLinks(f.links, value); len(f.links) > maxTypedLinks {
+			return badRequest("There are more than %d links, which is too many for one time.", maxTypedLinks)
+		}
 	case "carried":
 		file, err := unpackFile(value)
 		if err != nil {
@@ -135,11 +149,14 @@ func (f *addForm) take(name, value string) error {
 	return nil
 }
 
-// appendLinks adds the lines of a text that are not empty.
+// appendLinks adds the lines of a text that are not empty, up to one more than maxTypedLinks.
 func appendLinks(links []string, text string) []string {
 	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
 		if line = strings.TrimSpace(strings.ToValidUTF8(line, "\uFFFD")); line != "" {
 			links = append(links, line)
+		}
+		if len(links) > maxTypedLinks {
+			break
 		}
 	}
 	return links

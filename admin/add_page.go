@@ -2,11 +2,9 @@ package admin
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/gorilla/mux"
 
@@ -193,7 +191,7 @@ func (s *server) previewForm(r *http.Request, f *addForm, maxURLs int) (*addView
 
 func newAddRow(p *previewJSON) addRow {
 	row := addRow{
-		Source: escapeControls(p.Source), Name: p.Name, Kind: p.Kind, Private: p.Private,
+		Source: visible(p.Source), Name: p.Name, Kind: p.Kind, Private: p.Private,
 		Twin: p.SameAs != nil, Unseen: p.unseen, Error: p.Error,
 	}
 	if row.Unseen {
@@ -213,21 +211,3 @@ func newAddRow(p *previewJSON) addRow {
 	row.Checked = row.Known == nil && !row.Twin
 	return row
 }
-
-// escapeControls shows what cannot be seen in a text of a stranger, and what turns the direction of writing, by its number.
-func escapeControls(s string) string {
-	if strings.IndexFunc(s, isHidden) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if isHidden(r) {
-			fmt.Fprintf(&b, "‹%U›", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func isHidden(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }

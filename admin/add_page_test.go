@@ -274,8 +274,9 @@ func TestAddMany(t *testing.T) {
 	}
 }
 
-// TestAddHostile: names of strangers are only shown.
-func TestAddHostile(t *testing.T) {
+// TestAdvisory_qBittorrent_24726_AddPage: qBittorrent had titles of what was dropped or pasted run in its dialog for adding. Names of strangers are only
+// shown.
+func TestAdvisory_qBittorrent_24726_AddPage(t *testing.T) {
 	s := openSite(t)
 	for i, name := range append(slices.Clone(hostileFiles), strings.Repeat("<b>", 1400)) {
 		link := magnet(fmt.Sprintf("%040x", i+1), url.QueryEscape(name))

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,9 +43,14 @@ func (s *server) setAppearance(w http.ResponseWriter, name, value string) {
 
 // local is an address of this site that a form has brought along, or the first page if it leads elsewhere.
 func (s *server) local(address string) string {
-	// A browser takes //host and /\host for another machine.
-	if !strings.HasPrefix(address, s.base+"/") || strings.HasPrefix(address, "//") || strings.ContainsAny(address, "\\\r\n\t") {
-		return s.base + "/"
+	home := s.base + "/"
+	// A browser takes //host and /\host for another machine, and goes up where a path says so.
+	if !strings.HasPrefix(address, home) || strings.HasPrefix(address, "//") ||
+		strings.ContainsFunc(address, func(c rune) bool { return c == '\\' || c < ' ' || c == 0x7f }) {
+		return home
+	}
+	if u, err := url.Parse(address); err != nil || u.Host != "" || u.Scheme != "" || slices.Contains(strings.Split(u.Path, "/"), "..") {
+		return home
 	}
 	return address
 }

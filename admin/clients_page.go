@@ -5,11 +5,7 @@ import (
 	"hash/fnv"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gorilla/mux"
 )
@@ -49,7 +45,7 @@ func (s *server) registerClientsPage(r *mux.Router) {
 }
 
 func (s *server) viewClients(*http.Request) (any, error) {
-	clients, readers := s.clients(), s.readers()
+	clients, readers := s.seenClients(), s.seenReaders()
 	v := clientsView{MoreClients: max(len(clients)-maxRows, 0), MoreReaders: max(len(readers)-maxRows, 0)}
 	for _, c := range clients[:len(clients)-v.MoreClients] {
 		c.Machine = visible(c.Machine)
@@ -81,28 +77,4 @@ func hashOf(s string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s)) // cannot fail
 	return h.Sum64()
-}
-
-// visible shows what has no looks, as control characters and what turns a text around, as escapes: a client calls itself what it likes.
-func visible(s string) string {
-	// Persian words and emoji are joined with these two.
-	looks := func(r rune) bool { return unicode.IsGraphic(r) || r == '\u200c' || r == '\u200d' }
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !looks(r) }) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b.WriteString(`\x` + strconv.FormatUint(uint64(s[i]), 16))
-		case looks(r):
-			b.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-		i += size
-	}
-	return b.String()
 }

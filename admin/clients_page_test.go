@@ -52,7 +52,8 @@ func TestClientsPage(t *testing.T) {
 	wantNoWords(t, a, "Nobody", "No machine")
 }
 
-func TestClientsPageOfStrangers(t *testing.T) {
+// TestCVE_2022_46165_ClientsPage: Syncthing showed what other devices call themselves as it is.
+func TestCVE_2022_46165_ClientsPage(t *testing.T) {
 	s := openSite(t)
 	long := strings.Repeat("x", 4096)
 	s.clients = []Client{{Addr: netip.MustParseAddr("fe80::1%eth0"), Machine: hostileMachine, Mounts: []Mount{{"/" + hostileMachine, time.Now()}}}, {Machine: "\xff" + long}}

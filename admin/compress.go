@@ -24,7 +24,7 @@ func compress(base string, next http.Handler) http.Handler {
 	}
 	packed := wrap(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, base+fsPath) || r.Header.Get("Accept") == eventStream {
+		if strings.HasPrefix(r.URL.Path, base+fsPath) || isStream(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -16,7 +16,7 @@ import (
 	"shoal/admin/locale"
 )
 
-var connectPage = page{name: "connect", parts: []string{"missing", "mounted"}}
+var connectPage = page{name: "connect", parts: []string{"missing", "mounted"}, ofClient: true}
 
 // connectView is how another machine mounts, with the address that it needs for that.
 type connectView struct {
@@ -84,7 +84,7 @@ func (s *server) viewConnect(r *http.Request) (any, error) {
 		host: v.Host, port: v.Port, path: "/" + v.Route, plain: s.export.Portmapped && s.export.Port == nfsPort && v.Port == nfsPort,
 	}
 	v.Recipes = target.recipes(likelyRecipe(r.UserAgent()))
-	here, clients := guard.ClientAddr(r), s.clients()
+	here, clients := guard.ClientAddr(r), s.seenClients()
 	v.Missing = s.missing(s.locale(r), here, clients)
 	v.Mounted = mountedBy(clients, here)
 	return v, nil

@@ -54,7 +54,7 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 	if err := endless(w, r); err != nil {
 		return err
 	}
-	names, isFolder, err := s.splitFS(r.URL)
+	names, isFolder, err := s.splitPath(r.URL, fsPath)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,7 @@ func (s *server) lookFS(w http.ResponseWriter, r *http.Request) error {
 			to += "?" + r.URL.RawQuery
 		}
 		w.Header().Set("Location", to)
+		finite(w)
 		w.WriteHeader(http.StatusMovedPermanently)
 		return nil
 	case node.IsDir():
@@ -99,12 +100,20 @@ func endless(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// splitFS returns the names in the path of a URL, each of which was decoded once, and whether it ends like that of a folder. What
-// cannot be a name is errNothing: it is never cleaned, as others who look at the path might do that differently.
-func (s *server) splitFS(u *url.URL) (names []string, isFolder bool, err error) {
+// answerTime is how long a client may take for an answer that is no file.
+const answerTime = time.Minute
+
+// finite is how long what is written next may take. The server's time for answering may be over, as peers were waited for.
+func finite(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // the client may be gone
+}
+
+// splitPath returns the names in the path of a URL below ours, each of which was decoded once, and whether it ends like that of a folder.
+// What cannot be a name is errNothing: it is never cleaned, as others who look at the path might do that differently.
+func (s *server) splitPath(u *url.URL, ours string) (names []string, isFolder bool, err error) {
 	base := url.URL{Path: s.base}
-	rest, ok := strings.CutPrefix(u.EscapedPath(), base.EscapedPath()+fsPath)
-	if !ok { // some of fsPath is percent-encoded
+	rest, ok := strings.CutPrefix(u.EscapedPath(), base.EscapedPath()+ours)
+	if !ok { // some of ours is percent-encoded
 		return nil, false, errNothing
 	}
 	if rest == "" {
@@ -193,6 +202,7 @@ func (s *server) failFS(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	p := s.problemOf(r, err)
+	finite(w)
 	if wantsJSON(r) {
 		s.problem(w, p)
 		return

@@ -50,6 +50,7 @@ func (s *server) serveFolder(w http.ResponseWriter, r *http.Request, node tree.N
 	}
 	page := newFolderPage(dir.Entries(), after, limit)
 	w.Header().Set("Vary", "Accept")
+	finite(w)
 	if wantsJSON(r) {
 		writeJSON(w, http.StatusOK, "application/json", page)
 		return nil

@@ -62,3 +62,13 @@ func disposition(name string, inline bool) string {
 func isTokenByte(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~!$&+^", r)
 }
+
+// mediaKind is what a file is for people: video, audio, image, text, or any other file.
+func mediaKind(name string) string {
+	mediaType, shown := mediaTypeOf(name)
+	if !shown {
+		return "file"
+	}
+	kind, _, _ := strings.Cut(mediaType, "/")
+	return kind
+}

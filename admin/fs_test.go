@@ -381,7 +381,7 @@ func FuzzFSPath(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		names, isFolder, err := s.splitFS(u)
+		names, isFolder, err := s.splitPath(u, fsPath)
 		if err != nil {
 			return
 		}
@@ -398,7 +398,7 @@ func FuzzFSPath(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q is written %q: %v", path, again, err)
 		}
-		if got, folder, err := s.splitFS(back); err != nil || !slices.Equal(got, names) || folder != isFolder {
+		if got, folder, err := s.splitPath(back, fsPath); err != nil || !slices.Equal(got, names) || folder != isFolder {
 			t.Fatalf("%q has the names %q, which are written %q, which has %q, %v", path, names, again, got, err)
 		}
 		node, err := findNode(t.Context(), s.tree, names)

@@ -24,6 +24,9 @@ const (
 
 	// sessionAge is how long a browser keeps the cookie; a session that is not used ends earlier.
 	sessionAge = 30 * 24 * time.Hour
+
+	// maxLogin is the largest form of the login, in bytes: everybody may send one.
+	maxLogin = 32 << 10
 )
 
 // whoKey is that of who asks, in the context of a request.
@@ -55,15 +58,17 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// identify says who asks: by an API token, or by the cookie of a session. A header with a token that is wrong is
-// not made good by a cookie.
+// identify says who asks: by an API token, or by the cookie of a session. A token that is wrong is not made good by a cookie. Basic and
+// Digest are for a reverse proxy with a login of its own, as browsers send it them with every request.
 func (s *server) identify(r *http.Request) (access.Who, bool) {
 	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
+		switch scheme, token, _ := strings.Cut(header, " "); strings.ToLower(scheme) {
+		case "bearer":
+			return s.access.Bearer(token)
+		case "basic", "digest":
+		default:
 			return access.Who{}, false
 		}
-		return s.access.Bearer(token)
 	}
 	return s.access.Session(cookieValue(r, sessionCookie))
 }
@@ -148,7 +153,7 @@ func (s *server) showLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) logIn(w http.ResponseWriter, r *http.Request) {
-	if err := readForm(w, r); err != nil {
+	if err := readFormUpTo(w, r, maxLogin); err != nil {
 		s.failPage(w, r, err)
 		return
 	}
@@ -164,6 +169,7 @@ func (s *server) logIn(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, p.Status, &loginPage, loginView{r.PostForm.Get("user"), r.PostForm.Get("next"), p.Detail})
 		return
 	}
+	s.access.LogOut(cookieValue(r, sessionCookie)) // the one before, which nobody would end otherwise
 	s.setSession(w, r, cookie)
 	http.Redirect(w, r, s.local(r.PostForm.Get("next")), http.StatusSeeOther)
 }

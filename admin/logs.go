@@ -3,6 +3,7 @@ package admin
 import (
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -45,19 +46,36 @@ var logLevels = map[string]slog.Level{
 	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 }
 
-// listLogs answers with a page of the recent log, or with a file that has all of it.
-func (s *server) listLogs(w http.ResponseWriter, r *http.Request) {
-	v := r.URL.Query()
+// parseLogQuery reads the parameters level, q and cursor.
+func parseLogQuery(v url.Values) (logs.Query, error) {
 	query := logs.Query{Level: slog.LevelDebug, Text: v.Get("q")}
 	if level := v.Get("level"); level != "" {
 		var ok bool
 		if query.Level, ok = logLevels[strings.ToLower(level)]; !ok {
-			s.fail(w, r, badRequest("There is no level called %.40q; it has to be debug, info, warn or error.", level))
-			return
+			return logs.Query{}, badRequest("There is no level called %.40q; it has to be debug, info, warn or error.", level)
 		}
+	}
+	var before *uint64
+	if err := decodeCursor(v.Get("cursor"), &before); err != nil {
+		return logs.Query{}, err
+	}
+	if before != nil {
+		query.Before = *before
+	}
+	return query, nil
+}
+
+// listLogs answers with a page of the recent log, or with a file that has all of it.
+func (s *server) listLogs(w http.ResponseWriter, r *http.Request) {
+	v := r.URL.Query()
+	query, err := parseLogQuery(v)
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
 	switch format := v.Get("format"); format {
 	case "text":
+		query.Before = 0 // it has no pages
 		s.downloadLogs(w, query)
 		return
 	case "", "json":
@@ -65,17 +83,9 @@ func (s *server) listLogs(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, badRequest("There is no format called %.40q; it has to be json or text.", format))
 		return
 	}
-	var err error
-	var before *uint64
-	if query.Limit, err = parseLimit(v.Get("limit"), defaultLimit); err == nil {
-		err = decodeCursor(v.Get("cursor"), &before)
-	}
-	if err != nil {
+	if query.Limit, err = parseLimit(v.Get("limit"), defaultLimit); err != nil {
 		s.fail(w, r, err)
 		return
-	}
-	if before != nil {
-		query.Before = *before
 	}
 	page := s.logs.Records(query)
 	list := struct {

@@ -3,6 +3,8 @@ package admin
 import (
 	"fmt"
 	"strings"
+
+	"shoal/admin/locale"
 )
 
 // mountTarget is what a client mounts.
@@ -42,6 +44,10 @@ func (t mountTarget) recipes(likely string) []recipe {
 	}
 	for i := range list {
 		list[i].Open = list[i].Key == likely
+		// A command must not look like another than the one that is copied.
+		if strings.ContainsFunc(t.path, locale.Turns) {
+			list[i].Unspeakable, list[i].Commands = true, nil
+		}
 		for j := range list[i].Commands {
 			c := &list[i].Commands[j]
 			c.ID = fmt.Sprintf("%s-%s", list[i].Key, c.Label)

@@ -89,7 +89,7 @@ func TestBlockedRecipes(t *testing.T) {
 // oddPaths are of routes whose names mean something to shells and files.
 var oddPaths = []string{
 	"/", "/films", "/my films", "/it's", `/a "b" c`, "/$HOME `id` $(id) ${x} $$", "/größe ▶ 映画", "/a,b;c&d|e>f<g*h?i[j]{k}~!#l", "/-o", "/#first",
-	"/a: b", "/- a", "/100%20", "/\u202egnp.exe", "/'", "/''", "/end'", "/ x ", "/a=b", "/\u0085\u2028\ufeff\U0001f3ac",
+	"/a: b", "/- a", "/100%20", "/\u200egnp.exe", "/'", "/''", "/end'", "/ x ", "/a=b", "/\u0085\u2028\ufeff\U0001f3ac",
 	`/back\slash\040`, "/" + strings.Repeat("ä '\"$", 36),
 }
 
@@ -183,5 +183,19 @@ func checkYAML(t *testing.T, target mountTarget) {
 	}
 	if claim.Kind != "PersistentVolumeClaim" || claim.Spec.VolumeName != "shoal" {
 		t.Errorf("the claim is read as %+v", claim)
+	}
+}
+
+// TestRecipesThatWouldMislead names a route whose commands would be shown in another order than they are copied in.
+func TestRecipesThatWouldMislead(t *testing.T) {
+	for _, r := range (mountTarget{host: "nas", port: 2049, path: "/\u202egpj.sh", plain: true}).recipes("linux") {
+		if !r.Unspeakable || len(r.Commands) > 0 {
+			t.Errorf("%s: %+v, want no command", r.Key, r)
+		}
+	}
+	for _, r := range (mountTarget{host: "nas", port: 2049, path: "/שלום", plain: true}).recipes("linux") {
+		if r.Unspeakable || len(r.Commands) == 0 {
+			t.Errorf("%s: there is no command for a Hebrew name", r.Key)
+		}
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/guard"
 	"shoal/admin/locale"
 	"shoal/torrents"
 )
@@ -26,6 +28,8 @@ type page struct {
 
 	// calm is how long its parts stay as they are at least while it is open; 0 is a tick. It is for pages that cost more than others.
 	calm time.Duration
+	// ofClient says that it depends on the address of who asks.
+	ofClient bool
 }
 
 // viewFunc returns what the template of a page shows. It runs again and again while the page is open and has parts, so it asks for what all
@@ -48,7 +52,7 @@ type frame struct {
 	Scripts []string
 	Locales []*locale.Locale
 	Version string
-	Here    string // the address of the page, with its query
+	Here    string // the address of the page, with its query; of the page that its form was on, if this is the answer to one
 
 	// Generated says that the password is the one that Shoal made.
 	Generated bool
@@ -67,7 +71,7 @@ const (
 	languageCookie = "shoal_language"
 	noteCookie     = "shoal_note"
 
-	// maxNote bounds what a note says, so that it fits a cookie.
+	// maxNote is the longest note, in bytes of JSON, which has 6 for each < of a name, so that it fits a cookie.
 	maxNote = 2000
 )
 
@@ -83,13 +87,15 @@ func (s *server) registerPages(r *mux.Router) {
 	s.registerConnect(r)
 	s.registerClientsPage(r)
 	s.registerSettingsPage(s.adminsOnly(r))
+	s.registerFilesPage(r)
+	s.registerLogsPage(r)
 }
 
 // handlePage puts a page at a path.
 func (s *server) handlePage(r *mux.Router, path string, p page, view viewFunc) {
 	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept, Accept-Language, Cookie")
-		if len(p.parts) > 0 && r.Header.Get("Accept") == eventStream {
+		if len(p.parts) > 0 && isStream(r) {
 			s.streamPage(w, knownParts(r), &p, view)
 			return
 		}
@@ -120,7 +126,7 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 	l := s.locale(r)
 	f := &frame{
 		Page: p.nav, Title: l.T(p.name + ".title"), Lang: l.Tag.String(), Theme: "auto", User: s.userName(r),
-		Parts: p.parts, Scripts: p.scripts, Locales: s.locales.All(), Version: s.version, Here: r.URL.RequestURI(), View: view,
+		Parts: p.parts, Scripts: p.scripts, Locales: s.locales.All(), Version: s.version, Here: s.here(r), View: view,
 	}
 	if f.Page == "" {
 		f.Page = p.name
@@ -129,10 +135,22 @@ func (s *server) frame(r *http.Request, p *page, view any) *frame {
 		f.Theme = theme
 	}
 	if v, ok := view.(titled); ok {
-		f.Title = v.title()
+		f.Title = locale.Isolate(v.title())
 	}
 	f.Generated = f.User != "" && s.access.Generated()
 	return f
+}
+
+// here is the address that leads to the page that somebody looks at: that of the request, or of the page with the form that it sends, as
+// nobody can go to where forms are sent.
+func (s *server) here(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return r.URL.RequestURI()
+	}
+	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
+		return s.local(from.RequestURI())
+	}
+	return s.base + "/"
 }
 
 // render answers with a page.
@@ -174,9 +192,9 @@ func knownParts(r *http.Request) *http.Request {
 }
 
 // streamPage sends the parts of a page that have become others, until the page is left. They are made once in a tick for all who look at
-// the same address in the same language.
+// the same address in the same language, if they all see the same.
 func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, view viewFunc) {
-	key := strings.Join([]string{"page", p.name, s.locale(r).Tag.String(), s.userName(r), r.URL.RequestURI()}, "\x00")
+	key := s.streamKey(r, p)
 	shown, leave := s.open.enter(key)
 	defer leave()
 	shown.forget()
@@ -192,6 +210,17 @@ func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, vie
 			return shown.show(s.frame(r, p, v), func(f *frame) ([]fragment, error) { return s.pageParts(p, f) })
 		})
 	})
+}
+
+// streamKey is the same for all who see the same on a page.
+func (s *server) streamKey(r *http.Request, p *page) string {
+	who, _ := whoAsks(r)
+	// With the role, as a token may be called like the user.
+	key := []string{"page", p.name, s.locale(r).Tag.String(), string(who.Role), who.Name, r.URL.RequestURI()}
+	if p.ofClient {
+		key = append(key, guard.ClientAddr(r).String())
+	}
+	return strings.Join(key, "\x00")
 }
 
 // pageParts are the parts of a page.
@@ -223,16 +252,20 @@ func (s *server) problemPage(w http.ResponseWriter, r *http.Request, p problem) 
 // eventStream is the type of streams (HTML, 9.2), which browsers ask for in these words.
 const eventStream = "text/event-stream"
 
+// isStream says whether what is asked for is the live parts of a page only.
+func isStream(r *http.Request) bool { return r.Header.Get("Accept") == eventStream }
+
 // wantsPage says whether a request comes from somebody who looks at pages.
 func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
 
 // redirect leads on to another page, after a form was done. What is to be said there is a text of the request's language.
 func (s *server) redirect(w http.ResponseWriter, r *http.Request, to string, n note) {
 	if n.Text != "" {
-		for len(n.Text) > maxNote {
-			n.Text = n.Text[:maxNote/2] + "…"
-		}
 		b, _ := json.Marshal(n) // it has nothing that JSON cannot encode
+		for len(b) > maxNote {
+			n.Text = strings.ToValidUTF8(n.Text[:min(len(n.Text), maxNote)/2], "") + "…"
+			b, _ = json.Marshal(n)
+		}
 		http.SetCookie(w, &http.Cookie{
 			Name: noteCookie, Value: base64.RawURLEncoding.EncodeToString(b), Path: s.base + "/",
 			HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(time.Minute.Seconds()),
@@ -260,11 +293,14 @@ func takeNote(w http.ResponseWriter, r *http.Request, base string) *note {
 const maxForm = 1 << 20
 
 // readForm reads a form without files.
-func readForm(w http.ResponseWriter, r *http.Request) error {
+func readForm(w http.ResponseWriter, r *http.Request) error { return readFormUpTo(w, r, maxForm) }
+
+// readFormUpTo is readForm for a form of up to limit bytes.
+func readFormUpTo(w http.ResponseWriter, r *http.Request, limit int64) error {
 	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/x-www-form-urlencoded" {
 		return &requestError{http.StatusUnsupportedMediaType, "The body has to be a form."}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	if err := r.ParseForm(); err != nil {
 		return formError(err)
 	}

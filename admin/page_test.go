@@ -1,14 +1,17 @@
 package admin
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"shoal/admin/access"
 	"shoal/admin/locale"
 	"shoal/web"
 )
@@ -76,8 +79,8 @@ func TestPagesHaveAllTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openSite(t)
-	for _, path := range []string{"/", "/connect", "/clients", "/settings"} {
+	s := browseSite(t, textFile(0, "x.mkv"))
+	for _, path := range []string{"/", "/connect", "/clients", "/settings", "/files/", "/files/films/t/", "/files/films/t/x.mkv?play=1", "/logs", "/torrents", "/add", "/routes"} {
 		if missing := missingTexts(locales, s.page(t, path).body); len(missing) > 0 {
 			t.Errorf("%s shows the keys %q instead of texts", path, missing)
 		}
@@ -95,5 +98,51 @@ func TestCompressed(t *testing.T) {
 		if got := send(t, s.handler, r).header.Get("Content-Encoding"); got != want {
 			t.Errorf("%s is encoded as %q, want %q", target, got, want)
 		}
+	}
+}
+
+// TestAnswerToFormLeadsBack: who changes the theme on the answer to a form comes to the page with the form.
+func TestAnswerToFormLeadsBack(t *testing.T) {
+	s := openSite(t)
+	for referer, want := range map[string]string{
+		"http://example.com/settings?x=1": "/settings?x=1", "": "/", "http://elsewhere.example/settings": "/", "http://example.com//evil": "/", ":": "/",
+	} {
+		a := s.browse(t, "/settings/limits", url.Values{"cache_limit": {"<b>"}}, "Referer", referer)
+		wantStatus(t, a, http.StatusBadRequest)
+		if field := `name="back" value="` + want + `"`; !strings.Contains(string(a.body), field) {
+			t.Errorf("the answer to a form of %q lacks %s", referer, field)
+		}
+	}
+	if a := s.browse(t, "/settings?x=1", nil, "Referer", "http://example.com/"); !strings.Contains(string(a.body), `name="back" value="/settings?x=1"`) {
+		t.Error("a page does not lead back to itself")
+	}
+}
+
+// TestStreamKey: those who see something else on a page do not share what it is made of.
+func TestStreamKey(t *testing.T) {
+	s := &server{}
+	var err error
+	if s.locales, err = locale.Load(web.Locales, "locales"); err != nil {
+		t.Fatal(err)
+	}
+	key := func(p page, who access.Who, target, addr, language string) string {
+		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), whoKey{}, who), http.MethodGet, target, nil)
+		r.RemoteAddr = addr
+		r.Header.Set("Accept-Language", language)
+		return s.streamKey(r, &p)
+	}
+	admin, token := access.Who{Name: "admin", Role: access.RoleAdmin}, access.Who{Name: "admin", Role: access.RoleRead}
+	const here, there = "192.0.2.1:1000", "192.0.2.2:1000"
+	first := key(connectPage, admin, "/connect", here, "en")
+	for what, other := range map[string]string{
+		"another address": key(connectPage, admin, "/connect", there, "en"), "another role": key(connectPage, token, "/connect", here, "en"),
+		"another query": key(connectPage, admin, "/connect?route=films", here, "en"), "another language": key(connectPage, admin, "/connect", here, "de"),
+	} {
+		if other == first {
+			t.Errorf("%s shares the parts", what)
+		}
+	}
+	if key(overviewPage, admin, "/", here, "en") != key(overviewPage, admin, "/", there, "en") {
+		t.Error("the overview is made once for each address")
 	}
 }

@@ -34,7 +34,15 @@ func TestPrefetchAndEvict(t *testing.T) {
 		t.Errorf("%s answers %s", a.what, got)
 	}
 	wantStatus(t, s.json(t, http.MethodPatch, "/api/v1/torrents/"+ih.String(), `{"paused":true}`), http.StatusOK)
-	wantStatus(t, s.json(t, http.MethodPost, s.torrentPath(ih, "prefetch"), `{}`), http.StatusConflict)
+	paused := s.json(t, http.MethodPost, s.torrentPath(ih, "prefetch"), `{}`)
+	if wantStatus(t, paused, http.StatusConflict); !strings.Contains(string(paused.body), "The torrent is paused, so nothing of it is fetched.") {
+		t.Errorf("%s answers %s", paused.what, paused.body)
+	}
+	wantStatus(t, s.json(t, http.MethodPatch, "/api/v1/torrents/"+ih.String(), `{"paused":false,"pinned":true}`), http.StatusOK)
+	pinned := s.json(t, http.MethodPost, s.torrentPath(ih, "evict"), `{}`)
+	if wantStatus(t, pinned, http.StatusConflict); !strings.Contains(string(pinned.body), "Unpin it first.") {
+		t.Errorf("%s answers %s", pinned.what, pinned.body)
+	}
 	// Nobody seeds it, so these go on until the site is closed: again they are none more, and there is an end to them.
 	many := s.mustAdd(t, "films", folderTorrent("many", 20)).Infohash
 	refused := 0

@@ -132,7 +132,7 @@ func TestPreviewMany(t *testing.T) {
 		}
 	}
 	t.Logf("%d magnet links: %v", len(links), best)
-	if best > 200*time.Millisecond {
+	if best > time.Second { // ten times what it should be, with the race detector, too
 		t.Errorf("%d magnet links take %v", len(links), best)
 	}
 }

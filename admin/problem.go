@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 
 	"shoal/admin/access"
@@ -95,8 +96,11 @@ func (s *server) problemOf(r *http.Request, err error) problem {
 		}
 	case errors.Is(err, torrents.ErrNotFound):
 		p = problem{Status: http.StatusNotFound, Detail: sentence(err)}
-	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrPaused), errors.Is(err, torrents.ErrPinned),
-		errors.Is(err, torrents.ErrCacheTooSmall), errors.Is(err, ErrNoRoom):
+	case errors.Is(err, torrents.ErrPaused):
+		p = problem{Status: http.StatusConflict, Detail: "The torrent is paused, so nothing of it is fetched. Let it go on first."}
+	case errors.Is(err, torrents.ErrPinned):
+		p = problem{Status: http.StatusConflict, Detail: "The torrent is pinned, so what is in the cache stays there. Unpin it first."}
+	case errors.Is(err, torrents.ErrFailed), errors.Is(err, torrents.ErrCacheTooSmall), errors.Is(err, ErrNoRoom):
 		p = problem{Status: http.StatusConflict, Detail: sentence(err)}
 	case errors.Is(err, ErrBusy):
 		p = problem{Status: http.StatusTooManyRequests, Detail: sentence(err)}
@@ -150,14 +154,24 @@ func sentence(err error) string {
 }
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.problem(w, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
+	s.refusePath(w, r, problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is nothing at %.200q.", r.URL.Path)})
 }
 
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	s.problem(w, problem{
+	s.refusePath(w, r, problem{
 		Status: http.StatusMethodNotAllowed,
 		Detail: fmt.Sprintf("The method %.20q is not possible at %.200q.", r.Method, r.URL.Path),
 	})
+}
+
+// refusePath answers what no route takes: with a page to a person, but never below the API.
+func (s *server) refusePath(w http.ResponseWriter, r *http.Request, p problem) {
+	p.Title = http.StatusText(p.Status)
+	if strings.HasPrefix(r.URL.Path, s.base+"/api/") {
+		s.problem(w, p)
+		return
+	}
+	s.problemPage(w, r, p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {

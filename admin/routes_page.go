@@ -57,7 +57,7 @@ type watchView struct {
 
 var archiveModes = []torrents.Archives{torrents.ArchivesFolder, torrents.ArchivesBoth, torrents.ArchivesOff}
 
-func (s *server) viewRoutes(r *http.Request) (any, error) {
+func (s *server) viewRoutes(*http.Request) (any, error) {
 	routes := s.library.Routes()
 	v := routesView{Rows: make([]routeRow, len(routes)), Modes: archiveModes, Mode: s.archives, Watch: s.viewWatch()}
 	places := make(map[string]int, len(routes))
@@ -65,11 +65,7 @@ func (s *server) viewRoutes(r *http.Request) (any, error) {
 		v.Rows[i] = routeRow{Route: r, Modes: archiveModes}
 		places[r.Name] = i
 	}
-	list := s.library.Torrents
-	if r.Header.Get("Accept") == "text/event-stream" {
-		list = s.seenTorrents // as other pages do that are open
-	}
-	for _, t := range list() {
+	for _, t := range s.seenTorrents() {
 		if i, ok := places[t.Route]; ok {
 			v.Rows[i].Size += t.Size
 			v.Rows[i].Cached += t.Cached
@@ -93,7 +89,7 @@ func (s *server) viewWatch() *watchView {
 			v.Removed++
 		case torrents.WatchFileBroken:
 			if v.Broken++; v.Broken <= maxWatchProblems {
-				v.Problems = append(v.Problems, torrents.WatchFile{Path: escapeControls(f.Path), Error: f.Error})
+				v.Problems = append(v.Problems, torrents.WatchFile{Path: visible(f.Path), Error: f.Error})
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func TestRoutesPage(t *testing.T) {
 	s.mustAdd(t, "music", torrentFile("b", 1<<20))
 	a := s.browse(t, "/routes", nil)
 	wantStatus(t, a, http.StatusOK)
-	wantTexts(t, a, `<bdi>films</bdi>`, `href="/torrents?route=music"`, `href="/connect?route=music"`, `<td class="n">2</td>`, "3.0 MiB",
+	wantTexts(t, a, `<bdi>films</bdi>`, `href="/torrents?route=music"`, `href="/connect?route=music"`, `<td class="n" data-label="Torrents">2</td>`, "3.0 MiB",
 		`<code>/<bdi>music</bdi></code>`, `action="/routes/music"`, `value="both" selected`, `<section id="watch" hidden>`)
 	for _, part := range routesPage.parts {
 		if n := bytes.Count(a.body, []byte(` id="`+part+`"`)); n != 1 {

@@ -231,13 +231,16 @@ func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(web.OpenAPI) // the client may be gone
 }
 
-// recovered answers for a handler that panics.
+// recovered answers for a handler that panics. What it has begun to send is broken off, so that nobody takes it for all there is.
 func (s *server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if err := recover(); err != nil {
 				s.log.Error("a request made its handler panic", "method", r.Method, "path", r.URL.Path,
 					"err", err, "stack", string(debug.Stack()))
+				if a, ok := w.(*counted); ok && a.code != 0 {
+					panic(http.ErrAbortHandler)
+				}
 				s.problem(w, problem{Status: http.StatusInternalServerError, Detail: internalError})
 			}
 		}()

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -15,7 +16,8 @@ import (
 	"shoal/admin/guard"
 )
 
-func TestNothingWithoutToken(t *testing.T) {
+// TestAdvisory_nzbdav_NothingWithoutToken: nzbdav 0.2.46 to 0.6.1 and AltMount left routes outside of the login.
+func TestAdvisory_nzbdav_NothingWithoutToken(t *testing.T) {
 	s := openSite(t)
 	before := s.state(t)
 	for _, c := range calls(t) {
@@ -190,8 +192,8 @@ func (s *site) state(t testing.TB) map[string]string {
 	return files
 }
 
-// TestReadingChangesNothing: whoever can make a browser load an image must not change anything.
-func TestReadingChangesNothing(t *testing.T) {
+// TestCVE_2021_46398_ReadingChangesNothing: whoever can make a browser load an image must not change anything.
+func TestCVE_2021_46398_ReadingChangesNothing(t *testing.T) {
 	s := openSite(t)
 	ih := s.mustAdd(t, "films", torrentFile("a", 1)).Infohash.String()
 	if _, err := s.library.AddMagnet("music", "magnet:?xt=urn:btih:"+strings.Repeat("1", 40)); err != nil {
@@ -309,6 +311,29 @@ func TestPanicIsAProblem(t *testing.T) {
 	}
 	if got := log.String(); !strings.Contains(got, "the secret cause") || !strings.Contains(got, "/some/path") {
 		t.Errorf("a panic logs %q, want its cause and the path", got)
+	}
+}
+
+// TestPanicBreaksOff: a client must not take what was sent before a panic for all there is, nor the problem for a part of it.
+func TestPanicBreaksOff(t *testing.T) {
+	var log testLog
+	s := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
+	server := httptest.NewServer(NewRequestMetrics().count(s.recovered(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("the first half"))
+		_ = http.NewResponseController(w).Flush()
+		panic("the cause")
+	}))))
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil || string(body) != "the first half" {
+		t.Errorf("the answer is %q, %v, want what was sent before the panic, and an error", body, err)
+	}
+	if !strings.Contains(log.String(), "the cause") {
+		t.Errorf("the log has %q, want the cause", log.String())
 	}
 }
 

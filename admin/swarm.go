@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"shoal/admin/logs"
 	"shoal/torrents"
 )
 
@@ -110,7 +111,7 @@ func (s *server) listTrackers(w http.ResponseWriter, _ *http.Request, ih torrent
 	}{Trackers: []trackerJSON{}}
 	for _, t := range trackers {
 		list.Trackers = append(list.Trackers, trackerJSON{
-			Kind: t.Kind, URL: t.URL, Tier: t.Tier, Status: t.Status, Message: t.Message,
+			Kind: t.Kind, URL: logs.Redact(t.URL), Tier: t.Tier, Status: t.Status, Message: logs.Redact(t.Message),
 			Seeds: t.Seeds, Leechers: t.Leechers, Peers: t.Peers, Failures: t.Failures,
 			Last: timeOrNull(t.Last), Next: timeOrNull(t.Next),
 		})

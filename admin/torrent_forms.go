@@ -146,7 +146,7 @@ func (s *server) viewTorrentDelete(r *http.Request) (any, error) {
 		return nil, err
 	}
 	v := torrentDeleteView{Torrent: t, Title: s.locale(r).T("torrent_delete.heading", t.Name), Self: s.url("/torrents", ih)}
-	for _, reader := range s.readers() {
+	for _, reader := range s.seenReaders() {
 		if reader.Infohash == ih {
 			v.Readers++
 		}

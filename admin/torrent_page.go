@@ -103,9 +103,6 @@ func (s *server) viewTorrent(r *http.Request) (any, error) {
 	return v, err
 }
 
-// isStream says whether what is asked for is the live parts of a page only.
-func isStream(r *http.Request) bool { return r.Header.Get("Accept") == eventStream }
-
 func (s *server) stillOf(r *http.Request, l *locale.Locale, t *torrents.Torrent, trackers []torrents.Tracker) (*torrentStill, error) {
 	still := &torrentStill{Magnet: magnetOf(t, trackers), Routes: s.library.Routes()}
 	if !t.Resolved {
@@ -136,7 +133,10 @@ const maxMagnetTrackers = 10
 // magnetOf is a magnet link for others. It leaves out trackers whose addresses may say who it is that announces.
 func magnetOf(t *torrents.Torrent, trackers []torrents.Tracker) string {
 	var link strings.Builder
-	link.WriteString("magnet:?xt=urn:btih:" + t.Infohash.String() + "&dn=" + parameterValue(t.Name))
+	link.WriteString("magnet:?xt=urn:btih:" + t.Infohash.String())
+	if t.Resolved { // until then it may only be called after its infohash
+		link.WriteString("&dn=" + parameterValue(t.Name))
+	}
 	n := 0
 	for _, tracker := range trackers {
 		if tracker.Kind == torrents.KindTracker && n < maxMagnetTrackers && !mayBeSecret(tracker.URL) {

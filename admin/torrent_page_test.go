@@ -179,7 +179,8 @@ var hostile = []string{
 	"${alert(1)}", "?path=x#y%2F", strings.Repeat("a", 255),
 }
 
-func TestTorrentPageOfHostileNames(t *testing.T) {
+// TestCVE_2021_3427_TorrentPage: Deluge showed what torrents say as it is.
+func TestCVE_2021_3427_TorrentPage(t *testing.T) {
 	s := openSite(t)
 	for i, name := range hostile {
 		var files strings.Builder
@@ -333,7 +334,7 @@ func TestMagnetOf(t *testing.T) {
 		{Kind: torrents.KindDHT},
 		row("nonsense"),
 	}
-	got := magnetOf(&torrents.Torrent{Infohash: torrents.Infohash{1}, Name: "a+b & c"}, trackers)
+	got := magnetOf(&torrents.Torrent{Infohash: torrents.Infohash{1}, Name: "a+b & c", Resolved: true}, trackers)
 	const want = "magnet:?xt=urn:btih:0100000000000000000000000000000000000000&dn=a%2Bb%20%26%20c&tr=udp%3A%2F%2Ft.org%3A80"
 	if got != want {
 		t.Errorf("the link is\n%s, want\n%s", got, want)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"shoal/admin/locale"
+	"shoal/admin/logs"
 	"shoal/torrents"
 )
 
@@ -42,11 +43,12 @@ type trackerRow struct {
 	Why        string // its message
 }
 
+// trackerRows are without passkeys, which are on no screen that somebody else may see.
 func trackerRows(l *locale.Locale, trackers []torrents.Tracker) []trackerRow {
 	rows := make([]trackerRow, len(trackers))
 	for i, t := range trackers {
-		rows[i] = trackerRow{t, l.T("torrent.tracker_" + string(t.Status)), t.Message}
-		if rows[i].URL = t.URL; t.Kind != torrents.KindTracker {
+		rows[i] = trackerRow{t, l.T("torrent.tracker_" + string(t.Status)), logs.Redact(t.Message)}
+		if rows[i].URL = logs.Redact(t.URL); t.Kind != torrents.KindTracker {
 			rows[i].URL = l.T("torrent.kind_" + string(t.Kind))
 		}
 	}

@@ -157,10 +157,5 @@ func (s *server) askBulkDelete(w http.ResponseWriter, r *http.Request, chosen []
 		s.redirect(w, r, back, note{Text: s.locale(r).T("torrents.none_chosen"), Error: true})
 		return
 	}
-	// A change of language leads back to where this page came from, as nobody can go to the page itself.
-	from := r.Clone(r.Context())
-	if u, err := url.Parse(back); err == nil {
-		from.URL = u
-	}
-	s.render(w, from, http.StatusOK, &bulkDeletePage, v)
+	s.render(w, r, http.StatusOK, &bulkDeletePage, v)
 }

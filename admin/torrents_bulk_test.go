@@ -50,7 +50,7 @@ func TestBulk(t *testing.T) {
 		{"resume", "2 torrents go on.", func(x torrents.Torrent) bool { return !x.Paused }},
 		{"pin", "2 torrents are pinned.", func(x torrents.Torrent) bool { return x.Pinned }},
 		{"unpin", "2 torrents are no longer pinned.", func(x torrents.Torrent) bool { return !x.Pinned }},
-		{"evict", "The cache of 2 torrents was freed.", func(x torrents.Torrent) bool { return x.Cached == 0 }},
+		{"evict", "The cache of 2 torrents was emptied.", func(x torrents.Torrent) bool { return x.Cached == 0 }},
 		{"move", "2 torrents were moved.", func(x torrents.Torrent) bool { return x.Route == "music" }},
 		{"prefetch", "2 torrents are being fetched.", func(torrents.Torrent) bool { return true }},
 	} {
@@ -107,7 +107,7 @@ func TestBulkErrors(t *testing.T) {
 	}
 	form = tickForm(a)
 	form.Set("do", "evict")
-	if got := s.bulk(t, form); !got.Error || !strings.Contains(got.Text, `“<i>"a”: Torrent `) {
+	if got := s.bulk(t, form); !got.Error || !strings.Contains(got.Text, `“<i>"a”: The torrent is pinned, `) {
 		t.Errorf("to free what is pinned says %+v", got)
 	}
 }

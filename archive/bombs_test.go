@@ -65,9 +65,9 @@ func readSome(t testing.TB, list []Member, most int) (errs []error) {
 
 const mib = 1 << 20
 
-// TestBombs lists archives that mean harm, and reads in what they show, within bounds of memory and time. Time is generous, as other
-// tests run at the same time.
-func TestBombs(t *testing.T) {
+// TestCVE_2025_11579_Bombs: rardecode took the memory that a dictionary claims. Archives that mean harm are listed, and what they show is
+// read, within bounds of memory and time. Time is generous, as other tests run at the same time.
+func TestCVE_2025_11579_Bombs(t *testing.T) {
 	zeros, n := archivetest.OneBlock(64 << 20)
 	kernel := archivetest.Deflated(t, bytes.Repeat([]byte{'x'}, 65_000*1000))
 	huge := archivetest.Stored("lie", nil)
@@ -184,8 +184,10 @@ func zstdRaw(data []byte) (b []byte) {
 	return b
 }
 
-// TestHostileNames shows only names that are safe, each once in its folder.
-func TestHostileNames(t *testing.T) {
+// TestCVE_2025_3445_CVE_2026_54093_CVE_2026_59732_HostileNames: names with .., backslashes and absolute ones led out of the folder in
+// mholt/archiver (CVE-2024-0406, too), File Browser (CVE-2026-62843) and rclone (CVE-2026-71309). Only names that are safe are shown, each once
+// in its folder.
+func TestCVE_2025_3445_CVE_2026_54093_CVE_2026_59732_HostileNames(t *testing.T) {
 	deep := strings.Repeat("d/", 69) + "x"
 	hostile := []string{
 		"../../etc/passwd", "/etc/passwd", "//etc/passwd", "a/../../b", "..", ".", "", "/", "nul\x00x", strings.Repeat("n", 300), deep,

@@ -85,7 +85,8 @@ func layered(t testing.TB, layer string) string {
 	return string(root[:])
 }
 
-func TestHostileMetainfo(t *testing.T) {
+// TestCVE_2018_10756_HostileMetainfo: Transmission wrote where it must not, made to by a .torrent file (also CVE-2020-8437, and others before).
+func TestCVE_2018_10756_HostileMetainfo(t *testing.T) {
 	single := func(change dict) []byte {
 		info := dict{"name": "n", "piece length": 16384, "length": 10, "pieces": hashes(1)}
 		maps.Copy(info, change)
@@ -155,7 +156,8 @@ func TestHostileMetainfo(t *testing.T) {
 	}
 }
 
-func TestOddNames(t *testing.T) {
+// TestCVE_2010_0012_OddNames: Transmission wrote to ../ of a .torrent file. TestCVE_2010_0012_Version2 is about those of version 2.
+func TestCVE_2010_0012_OddNames(t *testing.T) {
 	tests := []struct {
 		what, name string
 		files      []dict

@@ -99,14 +99,25 @@ func Open(opts Options) (*Access, error) {
 }
 
 func (o *Options) check() error {
-	if err := checkName(o.User); err != nil {
+	if err := CheckUser(o.User); err != nil {
 		return fmt.Errorf("the user's name: %w", err)
 	}
-	if len(o.Password) > maxSecret {
-		return fmt.Errorf("the password is longer than %d bytes", maxSecret)
+	if err := CheckSecret(o.Password); err != nil {
+		return fmt.Errorf("the password: %w", err)
 	}
-	if len(o.Token) > maxSecret {
-		return fmt.Errorf("the API token is longer than %d bytes", maxSecret)
+	if err := CheckSecret(o.Token); err != nil {
+		return fmt.Errorf("the API token: %w", err)
+	}
+	return nil
+}
+
+// CheckUser says what is wrong with Options.User, unless it is empty, with an *InputError.
+func CheckUser(name string) error { return checkName(name) }
+
+// CheckSecret says what is wrong with Options.Password or Options.Token, with an *InputError.
+func CheckSecret(secret string) error {
+	if len(secret) > maxSecret {
+		return inputErrorf("it is longer than %d bytes", maxSecret)
 	}
 	return nil
 }

@@ -262,8 +262,8 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		{"user with a control character", Options{User: "a\nb"}, "user's name"},
 		{"user too long", Options{User: strings.Repeat("x", 61)}, "user's name"},
-		{"password too long", Options{Password: strings.Repeat("x", 1025)}, "password is longer"},
-		{"token too long", Options{Token: strings.Repeat("x", 1025)}, "token is longer"},
+		{"password too long", Options{Password: strings.Repeat("x", 1025)}, "the password: it is longer"},
+		{"token too long", Options{Token: strings.Repeat("x", 1025)}, "the API token: it is longer"},
 		{"no folder", Options{Path: filepath.Join(dir, "none", "access.json")}, filepath.Join(dir, "none", "access.json")},
 		{"a folder", Options{Path: dir}, dir},
 	}

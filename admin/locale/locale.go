@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
@@ -174,9 +175,32 @@ func fill(s string, args []any) string {
 	}
 	pairs := make([]string, 0, 2*len(args))
 	for i, arg := range args {
-		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", fmt.Sprint(arg))
+		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", Isolate(fmt.Sprint(arg)))
 	}
 	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+// Isolate keeps a word of somebody else from turning the sentence that it is in, as <bdi> does (first strong isolate, Unicode TR 9). What
+// [Turns], and could end that, is a replacement character (U+FFFD) in the result.
+func Isolate(word string) string {
+	if !strings.ContainsFunc(word, func(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) || fromTheRight(r) }) {
+		return word
+	}
+	return "\u2068" + strings.Map(func(r rune) rune {
+		if Turns(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, word) + "\u2069"
+}
+
+// Turns says whether r shows what follows it in another order (explicit directional formatting, Unicode TR 9).
+func Turns(r rune) bool { return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 }
+
+// fromTheRight says whether r is in the blocks of scripts that are written from right to left.
+func fromTheRight(r rune) bool {
+	return r >= 0x0590 && r <= 0x08FF || r >= 0xFB1D && r <= 0xFDFF || r >= 0xFE70 && r <= 0xFEFF ||
+		r >= 0x10800 && r <= 0x10FFF || r >= 0x1E800 && r <= 0x1EFFF
 }
 
 // Number writes a whole number with the language's separators.

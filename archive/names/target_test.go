@@ -8,7 +8,8 @@ import (
 	"golang.org/x/text/encoding/japanese"
 )
 
-func TestTarget(t *testing.T) {
+// TestCVE_2017_1000420_Targets: symbolic links of archives led out of what File Browser (CVE-2026-54094, CVE-2026-55668) and others share.
+func TestCVE_2017_1000420_Targets(t *testing.T) {
 	tree := build(t, append(encode(t, japanese.ShiftJIS, japaneseNames),
 		Entry{Name: "top", Kind: Symlink}, Entry{Name: "a/b/link", Kind: Symlink}), Options{})
 	top, _ := tree.Lookup(0, "top")

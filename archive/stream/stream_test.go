@@ -135,8 +135,9 @@ func hugeXZ(dictionary byte) []byte {
 	return append(b, 1, 0, 4, 'h', 'e', 'l', 'l', 'o', 0, 0, 0)
 }
 
-// TestMemory measures what headers that claim too much, and the largest that are allowed, take.
-func TestMemory(t *testing.T) {
+// TestCVE_2025_58058_Memory: ulikunitz/xz took what headers claim. Here is measured what those that claim too much, and the largest that
+// are allowed, take.
+func TestCVE_2025_58058_Memory(t *testing.T) {
 	frame := func(window byte) []byte { // RFC 8878, 3.1.1.1.2
 		return []byte{0x28, 0xb5, 0x2f, 0xfd, 0, window, 5<<3 | 1, 0, 0, 'h', 'e', 'l', 'l', 'o'}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"shoal/admin/access"
 	"shoal/admin/guard"
 	"shoal/archive"
 	"shoal/archive/names"
@@ -262,6 +263,8 @@ func (c *Config) check() []string {
 	mistake := func(name, format string, args ...any) {
 		mistakes = append(mistakes, prefix+name+": "+fmt.Sprintf(format, args...))
 	}
+	c.checkSite(mistake)
+	c.checkSwarm(mistake)
 	for name, addr := range map[string]string{"NFS_ADDR": c.NFSAddr, "HTTP_ADDR": c.HTTPAddr, "BT_ADDR": c.BTAddr} {
 		if err := checkAddr(addr); err != nil {
 			mistake(name, "%q has to be host:port or :port: %v", addr, err)
@@ -270,19 +273,6 @@ func (c *Config) check() []string {
 	if err := checkAddr(c.PortmapAddr); err != nil && c.PortmapAddr != off {
 		mistake("PORTMAP_ADDR", "%q has to be host:port, :port or off: %v", c.PortmapAddr, err)
 	}
-	for _, peer := range c.BTPeers {
-		if err := checkAddr(peer); err != nil {
-			mistake("BT_PEERS", "%q has to be host:port: %v", peer, err)
-		}
-	}
-	if err := torrents.CheckBlocklist(c.BTBlocklist); err != nil {
-		mistake("BT_BLOCKLIST", "%v", err)
-	}
-	for _, tracker := range c.BTExtraTrackers {
-		if err := torrents.CheckTracker(tracker); err != nil {
-			mistake("BT_EXTRA_TRACKERS", "%q: %v", tracker, err)
-		}
-	}
 	for name, d := range map[string]time.Duration{"NFS_READ_WAIT": c.NFSReadWait, "BT_IDLE": c.BTIdle} {
 		if d <= 0 {
 			mistake(name, "%v has to be more than 0", d)
@@ -290,15 +280,6 @@ func (c *Config) check() []string {
 	}
 	if c.ReadGiveUp < 0 {
 		mistake("READ_GIVE_UP", "%v has to be 0 (never) or more", c.ReadGiveUp)
-	}
-	if base := strings.TrimSuffix(c.HTTPBasePath, "/"); !strings.HasPrefix(c.HTTPBasePath, "/") ||
-		base != strings.TrimSuffix(path.Clean(c.HTTPBasePath), "/") || strings.ContainsAny(base, "{}?#% ") {
-		mistake("HTTP_BASE_PATH", "%q has to be a path, such as / or /shoal", c.HTTPBasePath)
-	}
-	for _, host := range c.AllowedHosts {
-		if err := guard.CheckHost(host); err != nil {
-			mistake("ALLOWED_HOSTS", "%.260q %v", host, err)
-		}
 	}
 	for _, name := range c.Routes {
 		if err := torrents.CheckRouteName(name); err != nil {
@@ -316,6 +297,52 @@ func (c *Config) check() []string {
 	if c.ArchiveMemory < minArchiveMemory {
 		mistake("ARCHIVE_MEMORY", "%d bytes are too few, it has to be 16MiB or more", c.ArchiveMemory)
 	}
+	if err := c.checkWatchDir(); err != nil {
+		mistake("WATCH_DIR", "%v", err)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		mistake("LOG_FORMAT", "%q has to be text or json", c.LogFormat)
+	}
+	slices.Sort(mistakes)
+	return mistakes
+}
+
+// checkSite says what is wrong with the settings of the admin site.
+func (c *Config) checkSite(mistake func(name, format string, args ...any)) {
+	if base := strings.TrimSuffix(c.HTTPBasePath, "/"); !strings.HasPrefix(c.HTTPBasePath, "/") ||
+		base != strings.TrimSuffix(path.Clean(c.HTTPBasePath), "/") || strings.ContainsAny(base, "{}?#% ") {
+		mistake("HTTP_BASE_PATH", "%q has to be a path, such as / or /shoal", c.HTTPBasePath)
+	}
+	for _, host := range c.AllowedHosts {
+		if err := guard.CheckHost(host); err != nil {
+			mistake("ALLOWED_HOSTS", "%.260q %v", host, err)
+		}
+	}
+	if err := access.CheckUser(c.AdminUser); err != nil {
+		mistake("ADMIN_USER", "%v", err)
+	}
+	for name, secret := range map[string]string{"ADMIN_PASSWORD": c.AdminPassword, "API_TOKEN": c.APIToken} {
+		if err := access.CheckSecret(secret); err != nil {
+			mistake(name, "%v", err)
+		}
+	}
+}
+
+// checkSwarm says what is wrong with the settings of BitTorrent, but for those that others have, too.
+func (c *Config) checkSwarm(mistake func(name, format string, args ...any)) {
+	for _, peer := range c.BTPeers {
+		if err := checkAddr(peer); err != nil {
+			mistake("BT_PEERS", "%q has to be host:port: %v", peer, err)
+		}
+	}
+	if err := torrents.CheckBlocklist(c.BTBlocklist); err != nil {
+		mistake("BT_BLOCKLIST", "%v", err)
+	}
+	for _, tracker := range c.BTExtraTrackers {
+		if err := torrents.CheckTracker(tracker); err != nil {
+			mistake("BT_EXTRA_TRACKERS", "%q: %v", tracker, err)
+		}
+	}
 	if name := c.BTInterface; len(name) > maxInterface || strings.ContainsAny(name, "/: \t\r\n\x1b") || name == "." || name == ".." {
 		mistake("BT_INTERFACE", "%.40q has to be the name of an interface, such as wg0", name)
 	}
@@ -329,20 +356,12 @@ func (c *Config) check() []string {
 	if _, err := parseAnnounceIPs(c.BTAnnounceIP); err != nil {
 		mistake("BT_ANNOUNCE_IP", "%v", err)
 	}
-	if err := c.checkWatchDir(); err != nil {
-		mistake("WATCH_DIR", "%v", err)
-	}
 	if !c.BTTCP && !c.BTUTP {
 		mistake("BT_TCP", "false, and so is %sBT_UTP; peers need one of them", prefix)
 	}
 	if c.BTMaxPeers < 1 {
 		mistake("BT_MAX_PEERS", "%d has to be 1 or more", c.BTMaxPeers)
 	}
-	if c.LogFormat != "text" && c.LogFormat != "json" {
-		mistake("LOG_FORMAT", "%q has to be text or json", c.LogFormat)
-	}
-	slices.Sort(mistakes)
-	return mistakes
 }
 
 // checkWatchDir says why the watch folder cannot be one. It need not be there yet.

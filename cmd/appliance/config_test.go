@@ -249,6 +249,9 @@ var badValues = map[string][]string{
 	"BT_IDLE":        {"10", "0", "-5m"},
 	"HTTP_BASE_PATH": {"shoal", "//", "/../x", "/a b", "/{a", "/a?b", "/a//b", "http://nas/shoal"},
 	"ALLOWED_HOSTS":  {"http://nas.example.org", "nas.example.org:4444", "*", "nas.*", "a b", "*.", "[::1]", ".example.org", "nas/shoal"},
+	"ADMIN_USER":     {"a\tb", "\u202eadmin", strings.Repeat("n", 61)},
+	"ADMIN_PASSWORD": {strings.Repeat("p", 1025)},
+	"API_TOKEN":      {strings.Repeat("t", 1025)},
 	"ROUTES":         {"a/b", "..", ".", `a\b`, strings.Repeat("n", 256)},
 	"WATCH_DIR":      {"/dev/null", "/", ".", "./data", "data/../data/"},
 	"ARCHIVES":       {"on", "Folder", "true"},
@@ -319,10 +322,10 @@ func TestMistakesAreLines(t *testing.T) {
 // they are.
 func TestAllMistakesAtOnce(t *testing.T) {
 	environ := []string{
-		"SHOAL_API_TOKEN=secret", "SHOAL_API_TOKEN_FILE=" + inFile(t, "other"),
-		"SHOAL_ADMIN_PASSWORD_FILE=/nonexistent/file",
+		"SHOAL_DATA_DIR=data", "SHOAL_DATA_DIR_FILE=" + inFile(t, "other"),
+		"SHOAL_CACHE_DIR_FILE=/nonexistent/file",
 	}
-	want := []string{"SHOAL_API_TOKEN", "SHOAL_ADMIN_PASSWORD_FILE"}
+	want := []string{"SHOAL_DATA_DIR", "SHOAL_CACHE_DIR_FILE"}
 	for name, values := range badValues {
 		environ = append(environ, prefix+name+"="+values[0])
 		want = append(want, prefix+name)

@@ -27,12 +27,6 @@ import (
 const (
 	// Of stopTime, so much is for HTTP requests that are under way.
 	httpGrace = 2 * time.Second
-
-	// A request has to arrive within these: an upload may be large and the client slow.
-	httpHeaderTime = 10 * time.Second
-	httpBodyTime   = 5 * time.Minute
-	httpIdleTime   = 2 * time.Minute
-	maxHTTPHeader  = 64 << 10
 )
 
 // newLogger returns a logger, and what it keeps of the recent log, both without secrets.
@@ -164,21 +158,14 @@ func serveLibrary(
 	defer func() { err = errors.Join(err, who.Close()) }()
 	past := history.New(figures(&of, library))
 	group, ctx := errgroup.WithContext(ctx)
-	site := &http.Server{
-		Handler: admin.New(admin.Options{
-			Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
-			Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
-			Export:  siteExport(export, cfg.NFSAllow),
-			Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
-			Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
-			Settings: cfg.settings(), Warnings: cfg.warnings, Libraries: libraries(),
-		}),
-		ReadHeaderTimeout: httpHeaderTime,
-		ReadTimeout:       httpBodyTime,
-		IdleTimeout:       httpIdleTime,
-		MaxHeaderBytes:    maxHTTPHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	site := newSite(admin.New(admin.Options{
+		Library: library, Archives: cfg.Archives, Access: who, BasePath: cfg.HTTPBasePath,
+		Version: thisBuild().version, AllowedHosts: cfg.AllowedHosts, TrustedProxies: cfg.TrustedProxies, Tree: names, Inside: inside,
+		Export:  siteExport(export, cfg.NFSAllow),
+		Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
+		Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
+		Settings: cfg.settings(), Warnings: cfg.warnings, Libraries: libraries(),
+	}), cfg.TrustedProxies, log)
 	group.Go(func() error {
 		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)

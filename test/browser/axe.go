@@ -25,8 +25,11 @@ const (
 	npmTime = 5 * time.Minute // for a slow registry
 )
 
-// axeTags are the rules that are tried.
-const axeTags = `["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]`
+// The rules that are tried, as axe-core's option runOnly.
+const (
+	allRules   = `{type: "tag", values: ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}`
+	themeRules = `{type: "rule", values: ["color-contrast", "link-in-text-block"]}` // what another theme can break
+)
 
 // Violation is what keeps some people from using a page, as axe-core finds it.
 type Violation struct {
@@ -55,11 +58,16 @@ func (v Violation) String() string {
 // Axe looks for what keeps people from using the page as it is now. The order is axe-core's.
 func (t *Tab) Axe() []Violation {
 	t.tb.Helper()
+	return t.axe(allRules)
+}
+
+func (t *Tab) axe(rules string) []Violation {
+	t.tb.Helper()
 	source, err := axeSource()
 	if err != nil {
 		debian.Unavailable(t.tb, err)
 	}
-	const run = `axe.run(document, {runOnly: {type: "tag", values: ` + axeTags + `}, resultTypes: ["violations"]}).then((r) =>
+	run := `axe.run(document, {runOnly: ` + rules + `, resultTypes: ["violations"]}).then((r) =>
 		r.violations.map((v) => ({Rule: v.id, Impact: v.impact || "minor", Help: v.help, Nodes: v.nodes.slice(0, 20).map((n) => ({
 			Selector: n.target.flat(9).join(" "), HTML: n.html.slice(0, 300), Summary: n.failureSummary || "",
 		}))})))`
@@ -68,9 +76,15 @@ func (t *Tab) Axe() []Violation {
 		if err := t.ready(ctx); err != nil {
 			return err
 		}
-		// It comes by the debugger: a page's own policy would not have it.
-		if err := t.evaluate(ctx, "if (!window.axe) {"+source+"}", nil); err != nil {
-			return fmt.Errorf("load axe-core: %w", err)
+		there := false
+		if err := t.evaluate(ctx, "!!window.axe", &there); err != nil {
+			return err
+		}
+		if !there {
+			// It comes by the debugger: a page's own policy would not have it.
+			if err := t.evaluate(ctx, source, nil); err != nil {
+				return fmt.Errorf("load axe-core: %w", err)
+			}
 		}
 		return t.evaluate(ctx, run, &found)
 	})
@@ -81,7 +95,18 @@ func (t *Tab) Axe() []Violation {
 // CheckAccessible fails the test, which goes on, if Axe finds something serious or critical.
 func (t *Tab) CheckAccessible() {
 	t.tb.Helper()
-	for _, v := range t.Axe() {
+	t.checkAccessible(allRules)
+}
+
+// CheckColors is CheckAccessible for a page that it liked, and that has only changed its theme since.
+func (t *Tab) CheckColors() {
+	t.tb.Helper()
+	t.checkAccessible(themeRules)
+}
+
+func (t *Tab) checkAccessible(rules string) {
+	t.tb.Helper()
+	for _, v := range t.axe(rules) {
 		if v.Impact == "serious" || v.Impact == "critical" {
 			t.tb.Errorf("%s (%s theme): %v", t.URL(), t.theme, v)
 		}

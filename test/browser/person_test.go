@@ -3,19 +3,14 @@
 package browser_test
 
 import (
-	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -50,8 +45,6 @@ const (
 	soon     = 20 * time.Second
 	later    = 60 * time.Second // for what peers do
 	password = "a password of the test"
-
-	pageWeight = 200_000 // bytes of a page with all that belongs to it
 )
 
 // person is somebody who uses an appliance's site.
@@ -60,6 +53,8 @@ type person struct {
 	t    *testing.T
 	a    *appliance.Appliance
 	home string // the site's URL
+
+	browser *browser.Browser
 }
 
 // visit starts an appliance that clients and browsers find where they look for it, and somebody who visits its site.
@@ -71,11 +66,26 @@ func visit(t *testing.T, env ...string) *person {
 	netns.Require(t)
 	a := appliance.StartDefault(t, env...)
 	p := &person{t: t, a: a, home: fmt.Sprintf("http://127.0.0.1:%d", a.HTTPPort)}
-	if status := a.Status(t, "/login", ""); status == http.StatusNotFound || status == http.StatusUnauthorized {
-		t.Skipf("NOT TESTED: the site has no pages yet: /login answers %d", status)
+	if strings.Contains(a.Log(), "its pages are plain") {
+		t.Fatal("the pages lack the libraries that `make assets` puts in place")
 	}
-	p.Tab = browser.Open(t).NewTab()
+	p.browser = browser.Open(t)
+	p.Tab = p.browser.NewTab()
 	return p
+}
+
+// another is the same person, with the same session, at an empty page of the same browser.
+func (p *person) another() *person {
+	p.t.Helper()
+	tab := *p
+	tab.Tab = p.browser.NewTab()
+	return &tab
+}
+
+// AwaitPath waits until a page with this path and query is shown.
+func (p *person) AwaitPath(path string) {
+	p.t.Helper()
+	p.Await(fmt.Sprintf("location.pathname + location.search === %q", path), soon)
 }
 
 // enter is visit with a password, and logs in.
@@ -118,194 +128,5 @@ func writeRandom(t *testing.T, path string, size int) {
 	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(filepath.Base(path)))).Read(b) // never fails
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestFirstLogin logs in with the password of the log, and changes it, which ends what was logged in elsewhere.
-func TestFirstLogin(t *testing.T) {
-	p := visit(t)
-	found := regexp.MustCompile(`password=(\S+)`).FindStringSubmatch(p.a.Log())
-	if found == nil {
-		t.Fatalf("the log has no password:\n%s", p.a.Log())
-	}
-	p.Allow(`status (401|403|422): POST .*/login`)
-	p.logIn("wrong password")
-	p.AwaitText("wrong", soon)
-	p.CheckAccessible()
-	p.Screenshot("login")
-	elsewhere := &person{Tab: browser.Open(t).NewTab(), t: t, a: p.a, home: p.home}
-	for _, who := range []*person{p, elsewhere} {
-		who.logIn(found[1])
-		who.AwaitText("The password is still the one that Shoal made.", soon)
-	}
-	p.Follow("Change it")
-	p.Fill("Current password", found[1])
-	p.Fill("New password", password)
-	p.Click("Change the password")
-	p.AwaitText("changed", soon)
-	elsewhere.Allow("status 401")
-	elsewhere.Go(p.home + "/torrents")
-	elsewhere.AwaitText("Log in", soon)
-	p.logIn(password)
-	p.AwaitText("Overview", soon)
-	if p.Has("The password is still the one that Shoal made.") {
-		t.Error("the site still wants the password to be changed")
-	}
-	p.Click("Log out")
-	p.Go(p.home + "/torrents")
-	p.AwaitText("Log in", soon)
-}
-
-// TestAdding adds torrents in all ways that there are.
-func TestAdding(t *testing.T) {
-	p := enter(t)
-	files, magnets := torrents(t, "paste-1", "paste-2", "drop-1", "drop-2", "form")
-
-	p.Paste(magnets[0] + "\n" + magnets[1])
-	p.In("main").AwaitText("paste-1", soon)
-	p.In("main").AwaitText("paste-2", soon)
-	p.CheckAccessible()
-	p.Screenshot("preview")
-	p.In("main").Click("Add")
-	p.In("main").AwaitText("2 torrents", soon)
-
-	p.Go(p.home + "/")
-	p.DropFiles("main", files[2], files[3])
-	p.In("main").AwaitText("drop-2", soon)
-	p.In("main").Click("Add")
-	p.In("main").AwaitText("2 torrents", soon)
-
-	p.In("nav").Follow("Add")
-	p.Fill("Links", magnets[0])
-	p.Attach("Files", files[2], files[4])
-	p.Choose("Route", "films")
-	p.In("main").Click("Preview")
-	p.In("main").AwaitText("form", soon)
-	p.In("main").AwaitText("already", soon) // paste-1 and drop-1
-	p.In("main").Click("Add")
-	p.In("nav").Follow("Torrents")
-	for _, name := range []string{"paste-1", "paste-2", "drop-1", "drop-2", "form"} {
-		p.In("main table").AwaitText(name, soon)
-	}
-}
-
-// TestWatching looks at a torrent while a client reads it that a foreign peer has.
-func TestWatching(t *testing.T) {
-	seeder.Require(t)
-	dir := t.TempDir()
-	const name, size = "film.mkv", 24 << 20
-	writeRandom(t, filepath.Join(dir, name), size)
-	d := seeder.Start(t, dir)
-	infohash := d.Add(t, seeder.Create(t, filepath.Join(dir, name), 256<<10, false))
-	d.Eager(t)
-	p := enter(t, "SHOAL_BT_PEERS="+d.Addr(), "SHOAL_BT_DOWN_LIMIT=1MiB")
-
-	p.Paste("magnet:?xt=urn:btih:" + infohash)
-	p.In("main").AwaitText(infohash, soon)
-	p.In("main").Click("Add")
-	p.Go(p.home + "/torrents")
-	p.In("main").AwaitText(name, later)
-	p.Follow(name)
-	p.In("main").AwaitText("idle", later)
-	read(t, "nfs://127.0.0.1/films/"+name)
-	p.In("main").AwaitText("active", later)
-	p.In("main").AwaitText("127.0.0.1", later) // who reads
-	p.Await(`document.querySelector("main canvas")?.getAttribute("aria-label")?.includes("127.0.0.1")`, later)
-	p.CheckAccessible()
-	p.Screenshot("torrent")
-	p.Go(p.home + "/")
-	p.In("#readers").AwaitText(name, soon)
-	p.Screenshot("overview")
-
-	p.Go(p.home + "/torrents/" + infohash)
-	p.In("main").Click("Delete")
-	p.Click("Delete") // in the question
-	p.Go(p.home + "/torrents")
-	if p.In("main").Has(name) {
-		t.Error("the torrent is still there")
-	}
-}
-
-// read reads a file over NFS until the test ends.
-func read(t *testing.T, url string) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "nfs-cat", url)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("read %s: %v", url, err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait() // it was killed
-	})
-}
-
-// TestRoutes makes, renames and deletes a route; without scripts, too.
-func TestRoutes(t *testing.T) {
-	p := enter(t)
-	for _, off := range []bool{false, true} {
-		p.NoScript(off)
-		p.Go(p.home + "/routes")
-		p.Fill("Name of the new route", "musik")
-		p.Click("Create")
-		p.In("main").AwaitText("musik", soon)
-		row := "main tr:has([value=musik])"
-		p.In(row).Fill("Name", "music")
-		p.In(row).Click("Save")
-		row = "main tr:has([value=music])"
-		p.In("main").AwaitText("music", soon)
-		p.In(row).Click("Delete")
-		p.Click("Delete") // in the question, or on the page that asks
-		p.In("main").AwaitText("deleted", soon)
-		var left struct{ Routes []struct{ Name string } }
-		p.a.Call(t, http.MethodGet, "/routes", nil, http.StatusOK, &left)
-		if len(left.Routes) != 1 || left.Routes[0].Name != "films" {
-			t.Errorf("the routes are %+v, want films only", left.Routes)
-		}
-	}
-}
-
-// TestMountLine copies the command of the page.
-func TestMountLine(t *testing.T) {
-	p := enter(t)
-	p.Go(p.home + "/connect")
-	p.In("main section:has(#linux)").Click("Copy")
-	if got := p.Copy(); !strings.HasPrefix(got, "sudo mount -t nfs ") && !strings.HasPrefix(got, "mount -t nfs ") {
-		t.Errorf("the command is %q", got)
-	}
-}
-
-// TestEveryPage looks at each page in both themes, on a large window and on a phone, and weighs it.
-func TestEveryPage(t *testing.T) {
-	p := enter(t)
-	for _, path := range []string{"", "torrents", "add", "routes", "connect", "clients", "files/", "logs", "settings"} {
-		name := strings.Trim(path, "/")
-		if name == "" {
-			name = "overview"
-		}
-		for _, theme := range []struct {
-			name   string
-			prefer func()
-		}{{"light", p.Light}, {"dark", p.Dark}} {
-			theme.prefer()
-			for _, width := range []int{1280, 390} {
-				p.Resize(width, 844)
-				p.Go(p.home + "/" + path)
-				p.CheckAccessible()
-				p.Screenshot(fmt.Sprintf("%s-%s-%d", name, theme.name, width))
-				var wide int
-				if p.Eval("document.documentElement.scrollWidth", &wide); wide > width {
-					t.Errorf("/%s is %d pixels wide in a window of %d", path, wide, width)
-				}
-			}
-		}
-	}
-	p.NoCache()
-	p.Go(p.home + "/")
-	for _, weight := range p.Weights() {
-		if weight.Bytes > pageWeight {
-			t.Errorf("%+v is more than %d bytes", weight, pageWeight)
-		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"shoal/test/appliance"
+	"shoal/test/browser"
 	"shoal/test/debian"
 	"shoal/test/guest"
 	"shoal/test/netns"
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 
 // prepare gets everything that the tests do not make themselves, as they have no network.
 func prepare() error {
-	return errors.Join(seeder.Prepare(), guest.Prepare(), debian.Ensure("iproute2"), appliance.Prepare())
+	return errors.Join(seeder.Prepare(), guest.Prepare(), browser.Prepare(), debian.Ensure("iproute2"), appliance.Prepare())
 }
 
 // deadline is for everything that a test waits for.

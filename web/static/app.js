@@ -6,6 +6,7 @@
 
   // Live parts. The page's own address sends parts of it that have become others, as events with their names.
   let feed = null;
+  const held = new Map(); // parts that came while somebody was busy in them
 
   function follow() {
     if (!body.dataset.feed || feed || document.hidden) return;
@@ -15,7 +16,7 @@
       offline(true);
       if (feed.readyState !== EventSource.CLOSED) return; // it is tried again by itself
       feed = null;
-      setTimeout(check, 3000);
+      check();
     });
     for (const name of body.dataset.parts.trim().split(' ')) feed.addEventListener(name, (event) => replace(name, event.data));
   }
@@ -34,14 +35,17 @@
   function leave() {
     if (feed) feed.close();
     feed = null;
+    held.clear(); // all of it comes again
   }
 
-  // check finds out why the stream was refused: the session may have ended, and the page leads to the login then.
+  // check finds out why the stream was refused: the session may have ended, and the page leads to the login then; or what it shows is
+  // no more, which the server says in words.
   async function check() {
     try {
       const answer = await fetch(location.href, { method: 'HEAD', redirect: 'manual' });
-      if (answer.type === 'opaqueredirect' || answer.status === 401) location.reload();
-      else follow();
+      // What the page shows may be gone, too, and the page that comes says so.
+      if (answer.type === 'opaqueredirect' || answer.status === 401 || answer.status === 404) location.reload();
+      else setTimeout(follow, 5000);
     } catch {
       setTimeout(check, 5000);
     }
@@ -54,11 +58,25 @@
 
   function replace(name, html) {
     const old = document.getElementById(name);
-    if (!old || old.contains(document.activeElement) && document.activeElement.matches('input:not([type="checkbox"]), select, textarea')) return;
-    if (selecting(old)) return;
+    if (!old) return;
+    if (writing(old) || selecting(old)) {
+      held.set(name, html);
+      return;
+    }
+    held.delete(name);
     if (window.htmx) htmx.swap({ sourceElement: old, target: old, text: html, swap: 'outerMorph' });
     else old.outerHTML = html;
     document.dispatchEvent(new CustomEvent('shoal:part', { detail: name }));
+  }
+
+  // release shows what was held back, as it is not sent again until it is another.
+  const release = () => [...held].forEach(([name, html]) => replace(name, html));
+  document.addEventListener('selectionchange', release);
+  document.addEventListener('focusout', () => setTimeout(release)); // when the focus is where it goes
+
+  function writing(element) {
+    const active = document.activeElement;
+    return element.contains(active) && active.matches('input:not([type="checkbox"]), select, textarea');
   }
 
   // selecting says whether somebody marks text in there, which would be lost.
@@ -77,9 +95,9 @@
     if (!button) return;
     const source = document.getElementById(button.dataset.copy);
     await copy(source);
-    const before = button.textContent;
+    button.dataset.before ??= button.textContent; // that it is pressed again while it says so
     button.textContent = body.dataset.copied;
-    setTimeout(() => (button.textContent = before), 2000);
+    setTimeout(() => (button.textContent = button.dataset.before), 2000);
   });
 
   // copy uses what browsers allow without TLS, too, which navigator.clipboard is not.

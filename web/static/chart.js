@@ -16,6 +16,8 @@
     let range = '10m', chart = null, timer = 0;
     const columns = ['down_rate', 'up_rate', 'read_rate'];
     const every = { '10m': 2000, '24h': 10000, '30d': 300000 };
+    const incrs = Array.from({ length: 44 }, (_, i) => 2 ** i); // between lines, in the units that rates have
+    const seconds = { '10m': 600, '24h': 86400, '30d': 30 * 86400 };
 
     const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -28,8 +30,11 @@
       chart = new uPlot({
         width: place.clientWidth, height: 220,
         cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1024)] } },
-        axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((t) => time.format(new Date(t * 1000))) }, { ...axis, size: 80, values: (_, ticks) => ticks.map(rate) }],
+        padding: [null, 36, null, null], // half of a time at the right end
+        // Of less than two values uPlot makes an axis of years, or of the same second again and again.
+        scales: { x: { range: (_, low, high) => { const end = high ?? Date.now() / 1000; return [Math.min(low ?? end, end - seconds[range] / 10), end]; } },
+          y: { range: (_, low, high) => [0, Math.max(high || 0, 1024)] } },
+        axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((t) => time.format(new Date(t * 1000))) }, { ...axis, size: 80, incrs, values: (_, ticks) => ticks.map(rate) }],
         series: [{ label: '', value: (_, v) => (v == null ? '' : new Date(v * 1000).toLocaleString(document.documentElement.lang)) },
           { label: place.dataset.down, stroke: color('--busy'), width: 2, points: { show: false }, value: (_, v) => rate(v) },
           { label: place.dataset.up, stroke: color('--warn'), width: 2, points: { show: false }, value: (_, v) => rate(v) },
@@ -41,10 +46,14 @@
       clearTimeout(timer);
       if (!document.hidden) {
         try {
-          const answer = await fetch(`${place.dataset.history}?range=${range}`);
-          if (answer.ok) draw(await answer.json());
+          const asked = range;
+          const answer = await fetch(`${place.dataset.history}?range=${asked}`);
+          const data = answer.ok && await answer.json();
+          if (asked !== range) return; // another load is on its way
+          if (data) draw(data);
         } catch { /* the page says that it is not live */ }
       }
+      clearTimeout(timer); // of a load that was quicker
       timer = setTimeout(load, every[range]);
     }
 

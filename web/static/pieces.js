@@ -77,7 +77,7 @@
     }));
   }
 
-  // mark frames the cell that a reader is in, and writes who he is beside it.
+  // mark frames the cell that a reader is in, and writes who he is at it.
   function mark({ piece, client, file }) {
     const { columns, cell, each, scale } = grid;
     const at = Math.floor(piece / each), left = at % columns * cell, top = Math.floor(at / columns) * cell;
@@ -91,9 +91,10 @@
     const short = (s, length) => (s.length > length ? `${s.slice(0, length - 1)}…` : s);
     const text = short(`${client} · ${file.split('/').pop()}`, 48);
     const width = context.measureText(text).width + 2 * inset, tall = size + 2 * inset;
-    const right = left + cell + 5 * scale;
-    const x = right + width <= canvas.width ? right : Math.max(0, left - 5 * scale - width);
-    const y = Math.max(0, Math.min(top + cell / 2 - tall / 2, canvas.height - tall));
+    // Below it, or above where there is no room: what is beside it in its row is what he reads next.
+    const x = Math.max(0, Math.min(left - 3 * scale, canvas.width - width));
+    const below = top + cell + 4 * scale, above = top - 4 * scale - tall;
+    const y = below + tall <= canvas.height ? below : Math.max(0, above);
     context.fillStyle = 'rgba(0, 0, 0, 0.8)';
     context.fillRect(x, y, width, tall);
     context.fillStyle = '#fff';
