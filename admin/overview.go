@@ -18,7 +18,9 @@ type Export struct {
 	Refused func() []Refused
 }
 
-var overviewPage = page{name: "overview", parts: []string{"alerts", "totals", "rates", "readers"}, scripts: []string{"chart.js"}}
+var overviewPage = page{
+	name: "overview", parts: []string{"alerts", "totals", "rates", "readers"}, scripts: []string{"chart.js"}, calm: listCalm,
+}
 
 // overviewView is what there is to see at a glance.
 type overviewView struct {

@@ -23,7 +23,8 @@ const (
 
 var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}, calm: listCalm}
 
-// listCalm is for lists: who does what in the swarm is found out once a second, and all torrents are looked through for a list.
+// listCalm is for pages that show all torrents, or sum them up: what they do in the swarm is found out once a second, and all are looked
+// through for it.
 const listCalm = 2*tickLength - tickLength/4
 
 // registerTorrentsPage is the list of torrents, and what can be done to several of them. It comes before the page of a torrent, which
