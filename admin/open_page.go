@@ -16,11 +16,10 @@ type openPages struct {
 type openPage struct {
 	users int // guarded by openPages.mu
 
-	mu     sync.Mutex // held while parts are made, which waits for nobody
-	frame  *frame     // nil at first
-	parts  []fragment
-	made   time.Time
-	looked time.Time // when it was last seen what there is; zero if somebody came since
+	mu    sync.Mutex // held while parts are made, which waits for nobody
+	frame *frame     // nil at first
+	parts []fragment
+	made  time.Time
 }
 
 // sameTime is how long the parts of a page are shown in which nothing has changed but how long ago things were. To make a list takes
@@ -49,30 +48,12 @@ func (o *openPages) enter(key string) (p *openPage, leave func()) {
 	}
 }
 
-// forget has the next who looks see what there is now, as somebody came.
-func (p *openPage) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.looked = time.Time{}
-}
-
-// recent returns the parts if they are not older than that; else nil.
-func (p *openPage) recent(calm time.Duration) []fragment {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.looked) >= calm {
-		return nil
-	}
-	return p.parts
-}
-
 // show returns the parts of a frame, which nobody changes any more: those of the one before if that had the same to show, or what render
 // makes of it.
 func (p *openPage) show(f *frame, render func(*frame) ([]fragment, error)) ([]fragment, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.looked = now
 	if p.frame != nil && now.Sub(p.made) < sameTime && reflect.DeepEqual(p.frame, f) {
 		return p.parts, nil
 	}

@@ -43,18 +43,6 @@ func TestOpenPage(t *testing.T) {
 				t.Errorf("after %v with %v the parts were made %d times, want %d", step.wait, step.view, made, step.made)
 			}
 		}
-		if page.recent(sameTime) != nil { // there are none
-			t.Error("there are parts")
-		}
-		if _, err := page.show(&frame{}, func(*frame) ([]fragment, error) { return []fragment{textPart("a", "b")}, nil }); err != nil {
-			t.Fatal(err)
-		}
-		if page.recent(0) != nil || page.recent(time.Nanosecond) == nil {
-			t.Error("parts are recent for another time than asked")
-		}
-		if page.forget(); page.recent(sameTime) != nil {
-			t.Error("who comes sees what was there before")
-		}
 		broken := errors.New("broken")
 		if _, err := page.show(&frame{Page: "b"}, func(*frame) ([]fragment, error) { return nil, broken }); !errors.Is(err, broken) {
 			t.Errorf("the error is %v", err)

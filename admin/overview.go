@@ -19,7 +19,7 @@ type Export struct {
 }
 
 var overviewPage = page{
-	name: "overview", parts: []string{"alerts", "totals", "rates", "readers"}, scripts: []string{"chart.js"}, calm: listCalm,
+	name: "overview", parts: []string{"alerts", "totals", "rates", "readers"}, scripts: []string{"chart.js"},
 }
 
 // overviewView is what there is to see at a glance.

@@ -28,8 +28,6 @@ type page struct {
 
 	// ofClient says that it depends on the address of who asks.
 	ofClient bool
-	// calm is how long its parts stay as they are at least while it is open; 0 is a tick. It is for pages that cost more than others.
-	calm time.Duration
 }
 
 // viewFunc returns what the template of a page shows. It runs again and again while the page is open and has parts, so it asks for what all
@@ -197,12 +195,8 @@ func (s *server) streamPage(w http.ResponseWriter, r *http.Request, p *page, vie
 	key := s.streamKey(r, p)
 	shown, leave := s.open.enter(key)
 	defer leave()
-	shown.forget()
 	s.stream(w, r, func() ([]fragment, error) {
 		return inTick(&s.ticks, key, func() ([]fragment, error) {
-			if parts := shown.recent(p.calm); parts != nil {
-				return parts, nil
-			}
 			v, err := view(r)
 			if err != nil {
 				return nil, err

@@ -17,8 +17,8 @@ type ticks struct {
 	values map[string]any
 }
 
-// tickLength is the time from one look to the next.
-const tickLength = 500 * time.Millisecond
+// tickLength is the time from one look to the next. What torrents do in the swarm is found out once a second, too.
+const tickLength = time.Second
 
 func newTicks() ticks { return ticks{length: tickLength, began: time.Now()} }
 

@@ -21,11 +21,7 @@ const (
 	maxRowsPerPage = 200
 )
 
-var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}, calm: listCalm}
-
-// listCalm is for pages that show all torrents, or sum them up: what they do in the swarm is found out once a second, and all are looked
-// through for it.
-const listCalm = 2*tickLength - tickLength/4
+var torrentsPage = page{name: "torrents", parts: []string{"list"}, scripts: []string{"torrents.js"}}
 
 // registerTorrentsPage is the list of torrents, and what can be done to several of them. It comes before the page of a torrent, which
 // takes "bulk" for an infohash.
