@@ -49,7 +49,7 @@ demo: ## show the whole thing at work, with peers of its own on this machine
 
 # Three runs: units; what is below test/, two packages at a time; and those of it that hold something against the clock, so that nothing
 # else may run beside them. -count=1 because Go's test cache knows nothing of the clients they drive.
-TIMED := ^shoal/test/(e2e|fault|swarm|bench|soak)$$
+TIMED := ^shoal/test/(e2e|fault|swarm)$$
 .PHONY: test
 test: cc assets ## run every test, end-to-end ones too; lists what was skipped, which fails when CI=true
 	@{ units=$$(go list $(PACKAGES) | grep -v '^shoal/test/'); \
