@@ -379,7 +379,7 @@ func FuzzFSPath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI("/fs/" + path)
 		if err != nil {
-			t.Skip()
+			return // no browser can ask for it
 		}
 		names, isFolder, err := s.splitPath(u, fsPath)
 		if err != nil {
