@@ -304,7 +304,7 @@ func (r *Reader) pack(ctx context.Context, t *turn, number int, from point, leng
 		buffer := chunks.get()
 		defer chunks.put(buffer)
 		t.giveBack()
-		n, _ := r.source.ReadAt(ctx, buffer[:length], from.in/8) // what is missing makes the window larger, nothing else
+		n := r.tryRead(ctx, buffer[:length], from.in/8) // what is missing makes the window larger, nothing else
 		if t.take(ctx) != nil {
 			return // it stays as it is
 		}
@@ -316,4 +316,11 @@ func (r *Reader) pack(ctx context.Context, t *turn, number int, from point, leng
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.points[number].packed, r.points[number].raw = packed, nil
+}
+
+// tryRead reads what can be read. A source that panics, beside every reader, ends nothing.
+func (r *Reader) tryRead(ctx context.Context, p []byte, off int64) (n int) {
+	defer func() { _ = recover() }()
+	n, _ = r.source.ReadAt(ctx, p, off)
+	return n
 }
