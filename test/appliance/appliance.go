@@ -297,9 +297,6 @@ func (a *Appliance) PID() int { return a.process.Process.Pid }
 // Log returns what the appliance has logged so far.
 func (a *Appliance) Log() string { return a.log.text() }
 
-// Pid is the process's.
-func (a *Appliance) Pid() int { return a.process.Process.Pid }
-
 func (a *Appliance) checkRaces(tb testing.TB) {
 	tb.Helper()
 	if strings.Contains(a.log.text(), "WARNING: DATA RACE") {

@@ -105,6 +105,7 @@ const archiveJob = `
 
 // TestArchives has a real Linux use archives of a torrent that a foreign client seeds, and changes and restarts the appliance meanwhile.
 func TestArchives(t *testing.T) {
+	t.Parallel() // the only one of these on the ports of StartDefault
 	image, a := guestOn(t, "SHOAL_ROUTES=r,bad,other", "SHOAL_BT_PEERS=127.0.0.1:7001", "SHOAL_NFS_READ_WAIT=30s")
 	c := makeCrates(t)
 	s, err := libtorrent.Start(libtorrent.UsualBuffers, "7001", "127.0.0.1")

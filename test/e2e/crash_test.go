@@ -44,6 +44,7 @@ const loadJob = `
 // TestKilledUnderLoad kills the appliance several times while a client lists and reads, without a cache
 // of its own, and starts it again. The client must not see more than a pause.
 func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	image, a := guestOn(t, "SHOAL_ROUTES=music,films")
 	files := []complete.File{random("big", 3<<20+11), random("small one", 100), random("small two", 5000)}
 	a.AddComplete(t, "music", "album", files...)

@@ -119,6 +119,7 @@ func oddFiles() map[string]int {
 // TestReadTorrents is the main job: torrents from a foreign client, one added as a .torrent file and
 // one as a magnet link, read by a real Linux.
 func TestReadTorrents(t *testing.T) {
+	t.Parallel()
 	seeder.Require(t)
 	image := guest.Require(t)
 	dir := t.TempDir()
@@ -208,6 +209,7 @@ func partSum(t *testing.T, path string, off, n int64) string {
 
 // TestKilledWhileRead kills the appliance in the middle of a read, and starts it again.
 func TestKilledWhileRead(t *testing.T) {
+	t.Parallel()
 	seeder.Require(t)
 	image := guest.Require(t)
 	dir := t.TempDir()

@@ -51,6 +51,7 @@ func read(ctx context.Context, t *testing.T, a *appliance.Appliance, method, pat
 
 // TestReadOverHTTP reads a torrent from a foreign client over HTTP: a part of it, for which no more than that and a little is fetched, and all.
 func TestReadOverHTTP(t *testing.T) {
+	t.Parallel()
 	seeder.Require(t)
 	dir := t.TempDir()
 	const size = 32 << 20

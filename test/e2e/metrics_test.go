@@ -77,6 +77,7 @@ const metricsPiece, metricsSize, metricsRead = 256 << 10, 4 << 20, 32 << 10
 
 // TestMetricsAreReal reads a torrent of a foreign seeder twice, evicts it, and waits for another that nobody has: the metrics tell of that.
 func TestMetricsAreReal(t *testing.T) {
+	t.Parallel()
 	seeder.Require(t)
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string]int{"a film.bin": metricsSize})

@@ -92,7 +92,7 @@ func TestBadTrackers(t *testing.T) {
 		sources = append(sources, startSource(t, f, "127.0.0.2").addr)
 	}
 	a := appliance.Start(t, "SHOAL_ROUTES=r", "SHOAL_BT_PEERS="+strings.Join(sources, ","), "SHOAL_FETCH_ALLOW_PRIVATE=true")
-	before := resident(t, a.Pid())
+	before := resident(t, a.PID())
 	for _, f := range films {
 		a.Upload(t, "r", f.metainfo, http.StatusCreated)
 		if err := readFilm(t, a, f, 0, 128<<10); err != nil {
@@ -105,7 +105,7 @@ func TestBadTrackers(t *testing.T) {
 			t.Errorf("%s: %v", f.name, err)
 		}
 	}
-	after, n := resident(t, a.Pid()), asked.Load()
+	after, n := resident(t, a.PID()), asked.Load()
 	t.Logf("%d requests, %.1f MiB before and %.1f MiB after", n, mib(before), mib(after))
 	if int(n) < len(answers) || n > 300 {
 		t.Errorf("%d requests to %d trackers in a few seconds", n, len(answers))
