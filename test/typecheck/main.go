@@ -146,7 +146,7 @@ func (c *check) add(p listed) error {
 	if p.ImportPath == "unsafe" {
 		return nil
 	}
-	ours := strings.HasPrefix(p.Dir, c.root+string(filepath.Separator))
+	ours := strings.HasPrefix(p.Dir+string(filepath.Separator), c.root+string(filepath.Separator))
 	parsed := make([]*ast.File, len(p.GoFiles))
 	for i, name := range p.GoFiles {
 		var err error
