@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -73,6 +74,7 @@ func newContainer(t *testing.T) *container {
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+		removeGroups(t)
 	})
 	deadline := time.Now().Add(bootTime)
 	for !c.booted(cmd.Process.Pid) {
@@ -108,6 +110,33 @@ func overlay(t *testing.T) (root string) {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(root, syscall.MNT_DETACH) })
 	return root
+}
+
+// removeGroups removes the control groups that systemd-nspawn makes below that of the tests, and leaves.
+func removeGroups(t *testing.T) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path; see cgroups(7)
+		for _, hierarchy := range []string{strings.TrimPrefix(fields[1], "name="), "unified", ""} {
+			for _, name := range []string{"payload", "supervisor"} {
+				top := filepath.Join("/sys/fs/cgroup", hierarchy, fields[2], name)
+				var groups []string
+				_ = filepath.WalkDir(top, func(path string, entry os.DirEntry, err error) error {
+					if err == nil && entry.IsDir() {
+						groups = append(groups, path)
+					}
+					return nil
+				})
+				for _, group := range slices.Backward(groups) {
+					_ = os.Remove(group) // it is busy if it is another's
+				}
+			}
+		}
+	}
 }
 
 // booted says whether the systemd that a process has started has done so.

@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,7 @@ import (
 	"shoal/test/debian"
 	"shoal/test/netns"
 	"shoal/test/seeder"
+	"shoal/torrents/cache"
 )
 
 func TestMain(m *testing.M) {
@@ -164,7 +167,8 @@ func (s *source) read(t *testing.T) {
 // checkProcess looks at what the service may do.
 func checkProcess(t *testing.T, c *container) {
 	t.Helper()
-	status := c.run(t, "cat", "/proc/"+c.property(t, "MainPID")+"/status")
+	process := "/proc/" + c.property(t, "MainPID")
+	status := c.run(t, "cat", process+"/status")
 	of := make(map[string]string)
 	for line := range strings.Lines(status) {
 		name, value, _ := strings.Cut(line, ":")
@@ -180,6 +184,25 @@ func checkProcess(t *testing.T, c *container) {
 		if of[name] != want {
 			t.Errorf("%s of the service is %q, want %s", name, of[name], want)
 		}
+	}
+	// Shoal says nothing when a thread that hashes may not have a lower priority.
+	var levels []int
+	for line := range strings.Lines(c.run(t, "sh", "-c", "cat "+process+"/task/*/stat")) {
+		_, fields, _ := strings.Cut(line, ") ") // behind the name, which may have spaces
+		level, err := strconv.Atoi(strings.Fields(fields)[16])
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		levels = append(levels, level)
+	}
+	low := 0
+	for _, level := range levels {
+		if level > slices.Min(levels) { // which is that of the tests
+			low++
+		}
+	}
+	if low != cache.Workers {
+		t.Errorf("%d threads of the service have a lower priority, want %d", low, cache.Workers)
 	}
 }
 
