@@ -1,6 +1,7 @@
 package nfsfs
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,7 +12,7 @@ import (
 )
 
 // natInterval is the time from one look at the clients to the next.
-const natInterval = 5 * time.Second
+const natInterval = 2 * time.Second
 
 // thisNetwork is how this machine is connected. What cannot be found out is logged, and as if it were not there.
 func thisNetwork(log *slog.Logger) nat.Network {
@@ -19,8 +20,9 @@ func thisNetwork(log *slog.Logger) nat.Network {
 	if err != nil {
 		log.Warn("the addresses of this machine cannot be listed", "err", err)
 	}
-	network, err := nat.Read(os.DirFS("/"), own)
-	if err != nil {
+	devices, err := nat.Devices()
+	network, readErr := nat.Read(os.DirFS("/"), own, devices)
+	if err := errors.Join(err, readErr); err != nil {
 		log.Info("it cannot be told whether clients come from a gateway", "err", err)
 	}
 	return network

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +16,9 @@ import (
 
 // Network is how this machine, or container, is connected.
 type Network struct {
-	// Translators are the addresses that a translator for a virtual network would have: private gateways that a virtual interface leads
-	// to; and behind a tun or tap device, where slirp4netns does so, the addresses of this machine.
+	// Translators are the addresses that a translator for a virtual network would have: private gateways that a device leads to whose other
+	// end is elsewhere (veth, which containers have) or a program (tun); and with the latter the addresses of this machine, which is
+	// what slirp4netns takes.
 	Translators []netip.Addr
 	Own         []netip.Prefix // the addresses of this machine, each with its network
 }
@@ -38,9 +38,9 @@ func (n Network) owns(addr netip.Addr) bool {
 	return slices.ContainsFunc(n.Own, func(p netip.Prefix) bool { return p.Addr() == addr })
 }
 
-// Read finds out how this machine is connected: own are its addresses (net.InterfaceAddrs), and root has Linux's /proc and /sys. Where
-// there are none nothing is a translator, and that is no error.
-func Read(root fs.FS, own []net.Addr) (Network, error) {
+// Read finds out how this machine is connected: own are its addresses (net.InterfaceAddrs), devices of what kind its network devices are
+// (Devices), and root has Linux's /proc. Where there is none nothing is a translator, and that is no error.
+func Read(root fs.FS, own []net.Addr, devices map[string]string) (Network, error) {
 	var n Network
 	for _, a := range own {
 		if ipNet, ok := a.(*net.IPNet); ok {
@@ -51,13 +51,11 @@ func Read(root fs.FS, own []net.Addr) (Network, error) {
 	}
 	gateways, err := readGateways(root)
 	for _, g := range gateways {
-		kind, kindErr := kindOf(root, g.device)
-		err = errors.Join(err, kindErr)
-		if kind == physical {
-			continue
-		}
-		n.add(g.addr)
-		if kind == tap {
+		switch devices[g.device] {
+		case "veth":
+			n.add(g.addr)
+		case "tun": // or tap
+			n.add(g.addr)
 			for _, p := range n.Own {
 				n.add(p.Addr())
 			}
@@ -159,33 +157,4 @@ func parseRoutes6(r io.Reader) []gateway {
 func throughGateway(flags string) bool {
 	v, err := strconv.ParseUint(flags, 16, 32)
 	return err == nil && v&(routeUp|routeHasGateway) == routeUp|routeHasGateway
-}
-
-// kind is what a network device is, as far as it matters.
-type kind int
-
-const (
-	physical kind = iota // or stands for such, as a bridge
-	virtual              // half of a pair whose other half is elsewhere, as containers have
-	tap                  // a program is behind it
-)
-
-// kindOf looks at /sys/class/net, where tun_flags is there for tun and tap devices only, and iflink is the number of the other half or of the
-// device below.
-func kindOf(root fs.FS, device string) (kind, error) {
-	dir := path.Join("sys/class/net", device)
-	if _, err := fs.Stat(root, path.Join(dir, "tun_flags")); err == nil {
-		return tap, nil
-	}
-	index, err := fs.ReadFile(root, path.Join(dir, "ifindex"))
-	if err == nil {
-		var link []byte
-		if link, err = fs.ReadFile(root, path.Join(dir, "iflink")); err == nil && string(link) != string(index) {
-			return virtual, nil
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) { // /sys is not there, or not that of this network
-		err = nil
-	}
-	return physical, err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -34,29 +33,28 @@ const routeTable6 = `fd000018000000000000000000000000 40 00000000000000000000000
 
 func TestRead(t *testing.T) {
 	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
-	pair := fstest.MapFS{"sys/class/net/eth0/ifindex": file("11\n"), "sys/class/net/eth0/iflink": file("12\n")}
-	card := fstest.MapFS{"sys/class/net/eth0/ifindex": file("2\n"), "sys/class/net/eth0/iflink": file("2\n")}
-	device := fstest.MapFS{"sys/class/net/eth0/ifindex": file("2\n"), "sys/class/net/eth0/iflink": file("2\n"), "sys/class/net/eth0/tun_flags": file("0x1002\n")}
+	veth, card, tun := map[string]string{"eth0": "veth", "lo": ""}, map[string]string{"eth0": ""}, map[string]string{"eth0": "tun"}
 	for _, test := range []struct {
 		name          string
-		sys           fstest.MapFS
+		devices       map[string]string
 		route, route6 string
 		own           string
 		want          string
 	}{
 		{name: "another system", own: "192.168.1.5/24"},
-		{name: "a container", sys: pair, route: routeTable4("172.18.0.1"), own: "172.18.0.2/16", want: "172.18.0.1"},
-		{name: "with IPv6", sys: pair, route: routeTable4("172.18.0.1"), route6: routeTable6, own: "172.18.0.2/16", want: "172.18.0.1 fd00:18::1"},
-		{name: "two routes", sys: pair, route: routeTable4("172.18.0.1", "172.18.0.1", "172.18.0.9"), own: "172.18.0.2/16", want: "172.18.0.1 172.18.0.9"},
-		{name: "no route", sys: pair, route: routeTable4(), own: "172.18.0.2/16"},
-		{name: "a machine at home", sys: card, route: routeTable4("192.168.1.1"), own: "192.168.1.5/24"},
-		{name: "a machine whose /sys is not there", route: routeTable4("192.168.1.1"), own: "192.168.1.5/24"},
-		{name: "a provider's container", sys: pair, route: routeTable4("203.0.113.1"), own: "203.0.113.2/24"},
-		{name: "behind a provider's NAT", sys: pair, route: routeTable4("100.64.0.1"), own: "100.64.0.2/24", want: "100.64.0.1"},
-		{name: "slirp4netns", sys: device, route: routeTable4("10.0.2.2"), own: "10.0.2.100/24", want: "10.0.2.100 10.0.2.2"},
+		{name: "a container", devices: veth, route: routeTable4("172.18.0.1"), own: "172.18.0.2/16", want: "172.18.0.1"},
+		{name: "with IPv6", devices: veth, route: routeTable4("172.18.0.1"), route6: routeTable6, own: "172.18.0.2/16", want: "172.18.0.1 fd00:18::1"},
+		{name: "two routes", devices: veth, route: routeTable4("172.18.0.1", "172.18.0.1", "172.18.0.9"), own: "172.18.0.2/16", want: "172.18.0.1 172.18.0.9"},
+		{name: "no route", devices: veth, route: routeTable4(), own: "172.18.0.2/16"},
+		{name: "a machine at home", devices: card, route: routeTable4("192.168.1.1"), own: "192.168.1.5/24"},
+		{name: "a bridge at home", devices: map[string]string{"eth0": "bridge"}, route: routeTable4("192.168.1.1"), own: "192.168.1.5/24"},
+		{name: "macvlan", devices: map[string]string{"eth0": "macvlan"}, route: routeTable4("192.168.1.1"), own: "192.168.1.5/24"},
+		{name: "a machine of whose devices nothing is known", route: routeTable4("192.168.1.1"), own: "192.168.1.5/24"},
+		{name: "a provider's container", devices: veth, route: routeTable4("203.0.113.1"), own: "203.0.113.2/24"},
+		{name: "behind a provider's NAT", devices: veth, route: routeTable4("100.64.0.1"), own: "100.64.0.2/24", want: "100.64.0.1"},
+		{name: "slirp4netns", devices: tun, route: routeTable4("10.0.2.2"), own: "10.0.2.100/24", want: "10.0.2.100 10.0.2.2"},
 	} {
 		root := fstest.MapFS{}
-		maps.Copy(root, test.sys)
 		if test.route != "" {
 			root[routes4] = file(test.route)
 		}
@@ -72,7 +70,7 @@ func TestRead(t *testing.T) {
 		long := &net.IPNet{IP: ip.To16(), Mask: net.CIDRMask(96+ones, 128)}
 		short := &net.IPNet{IP: ip.To4(), Mask: ipNet.Mask}
 		for _, own := range []net.Addr{long, short} {
-			n, err := Read(root, []net.Addr{&net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(8, 32)}, own, &net.UDPAddr{}})
+			n, err := Read(root, []net.Addr{&net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(8, 32)}, own, &net.UDPAddr{}}, test.devices)
 			if err != nil {
 				t.Errorf("%s: %v", test.name, err)
 			}
@@ -99,17 +97,15 @@ func (b brokenFS) Open(name string) (fs.File, error) {
 }
 
 func TestReadFails(t *testing.T) {
-	if _, err := Read(brokenFS{fs.ErrPermission}, nil); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "proc/net/") {
+	if _, err := Read(brokenFS{fs.ErrPermission}, nil, nil); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "proc/net/") {
 		t.Errorf("without permission the error is %v, want it to name the file", err)
 	}
-	if _, err := Read(brokenFS{fs.ErrNotExist}, nil); err != nil {
+	if _, err := Read(brokenFS{fs.ErrNotExist}, nil, nil); err != nil {
 		t.Errorf("where there is no /proc the error is %v", err)
 	}
 	// Of a table that is too long the rest is not read.
 	long := strings.Repeat(routeTable4(), maxRoutes/len(routeTable4())+1) + routeTable4("172.18.0.1")
-	n, err := Read(fstest.MapFS{
-		routes4: {Data: []byte(long)}, "sys/class/net/eth0/ifindex": {Data: []byte("1")}, "sys/class/net/eth0/iflink": {Data: []byte("2")},
-	}, nil)
+	n, err := Read(fstest.MapFS{routes4: {Data: []byte(long)}}, nil, map[string]string{"eth0": "veth"})
 	if err != nil || len(n.Translators) > 0 {
 		t.Errorf("an endless table makes %v, %v", n, err)
 	}
@@ -144,7 +140,7 @@ func FuzzRoutes(f *testing.F) {
 				t.Errorf("the gateway %v by %q", g.addr, g.device)
 			}
 		}
-		if _, err := Read(fstest.MapFS{routes4: {Data: b}, routes6: {Data: b}}, nil); err != nil {
+		if _, err := Read(fstest.MapFS{routes4: {Data: b}, routes6: {Data: b}}, nil, nil); err != nil {
 			t.Error(err)
 		}
 	})
