@@ -91,7 +91,7 @@ func TestNATIsLoggedOnce(t *testing.T) {
 			}()
 			for range 3 {
 				for _, name := range test.names {
-					time.Sleep(time.Second)
+					time.Sleep(natInterval / 10)
 					s.ledger.observe(namedCall(1, name, time.Now()), rpc.Success)
 				}
 				time.Sleep(2 * natInterval)
