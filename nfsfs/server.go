@@ -15,11 +15,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"shoal/nfsfs/mount"
+	"shoal/nfsfs/nat"
 	"shoal/nfsfs/nfs3"
 	"shoal/nfsfs/nlm"
 	"shoal/nfsfs/nsm"
@@ -51,6 +53,9 @@ type Server struct {
 	mounts *mount.Server
 	locks  *nlm.Handler
 	ledger *ledger
+
+	network nat.Network // as it was at the start
+	direct  atomic.Bool // Saw was told of an address from beyond it
 }
 
 // Listen opens the port, and that of the portmapper if it can. Nothing is answered before Serve. It
@@ -61,6 +66,8 @@ func Listen(ctx context.Context, addr string, opts Options) (*Server, error) {
 		relay:  relay.New(opts.Tree),
 		mounts: mount.New(opts.Tree),
 		ledger: newLedger(),
+
+		network: thisNetwork(opts.Logger),
 	}
 	s.locks = nlm.New(nlm.Options{Resolve: s.isFile, Lookup: portmap.Lookup, Logger: opts.Logger}) //nolint:contextcheck // it lives until Close
 	var err error
@@ -106,8 +113,16 @@ func (s *Server) Addr() *net.TCPAddr { return s.rpc.Addr() }
 // Serve answers calls until Close, and returns nil then.
 func (s *Server) Serve() error {
 	var group errgroup.Group
-	group.Go(s.rpc.Serve)
+	served := make(chan struct{})
+	group.Go(func() error {
+		defer close(served)
+		return s.rpc.Serve()
+	})
 	group.Go(s.ports.serve)
+	group.Go(func() error {
+		s.watchNAT(served)
+		return nil
+	})
 	return group.Wait()
 }
 

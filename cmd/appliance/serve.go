@@ -165,7 +165,7 @@ func serveLibrary(
 		Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 		Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		Settings: cfg.settings(), Warnings: cfg.warnings, Libraries: libraries(),
-	}), cfg.TrustedProxies, log)
+	}), cfg.TrustedProxies, export.Saw, log)
 	group.Go(func() error {
 		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
