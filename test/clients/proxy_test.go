@@ -48,7 +48,7 @@ func TestNginx(t *testing.T) {
 	origin, browser := startNginx(t, a)
 	ctx, cancel := context.WithTimeout(t.Context(), proxyLimit)
 	defer cancel()
-	ask := func(method, path, contentType, cookie string, body io.Reader) *http.Response {
+	ask := func(method, path, contentType, cookie string, body io.Reader) answer {
 		t.Helper()
 		req, err := http.NewRequestWithContext(ctx, method, origin+path, body)
 		if err != nil {
@@ -66,23 +66,23 @@ func TestNginx(t *testing.T) {
 			t.Fatalf("%s %s: %v", method, path, err)
 		}
 		t.Cleanup(func() { _ = resp.Body.Close() }) // read as far as it is wanted
-		return resp
+		return answer{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Cookies(), resp.Body}
 	}
-	logIn := func(password string) *http.Response {
+	logIn := func(password string) answer {
 		form := url.Values{"user": {"admin"}, "password": {password}}
 		return ask(http.MethodPost, "/login", "application/x-www-form-urlencoded", "", strings.NewReader(form.Encode()))
 	}
 
 	in := logIn(proxyPassword)
-	if len(in.Cookies()) != 1 || in.StatusCode != http.StatusSeeOther || !in.Cookies()[0].Secure {
-		t.Fatalf("the log in answers %s with the cookies %v, want a secure one", in.Status, in.Cookies())
+	if len(in.cookies) != 1 || in.status != http.StatusSeeOther || !in.cookies[0].Secure {
+		t.Fatalf("the log in answers %d with the cookies %v, want a secure one", in.status, in.cookies)
 	}
-	cookie := in.Cookies()[0].Name + "=" + in.Cookies()[0].Value
-	if out := logIn("wrong"); out.StatusCode != http.StatusUnauthorized || !strings.Contains(a.Log(), "client="+browserAddr) {
-		t.Errorf("a wrong password answers %s, want it refused, and the log to have the client %s", out.Status, browserAddr)
+	cookie := in.cookies[0].Name + "=" + in.cookies[0].Value
+	if out := logIn("wrong"); out.status != http.StatusUnauthorized || !strings.Contains(a.Log(), "client="+browserAddr) {
+		t.Errorf("a wrong password answers %d, want it refused, and the log to have the client %s", out.status, browserAddr)
 	}
 
-	lines := bufio.NewScanner(ask(http.MethodGet, "/api/v1/events?topics=stats", "", cookie, http.NoBody).Body)
+	lines := bufio.NewScanner(ask(http.MethodGet, "/api/v1/events?topics=stats", "", cookie, http.NoBody).body)
 	event := func(which string) {
 		t.Helper()
 		for !strings.HasPrefix(lines.Text(), "data:") || !lines.Scan() {
@@ -96,11 +96,18 @@ func TestNginx(t *testing.T) {
 	event("a new torrent")
 
 	upload, contentType := largeUpload(t)
-	resp := ask(http.MethodPost, "/api/v1/torrents", contentType, cookie, upload)
-	said, err := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("a large upload answers %s, %s, %v, want it to come to Shoal", resp.Status, said, err)
+	got := ask(http.MethodPost, "/api/v1/torrents", contentType, cookie, upload)
+	if said, err := io.ReadAll(got.body); got.status != http.StatusBadRequest || got.contentType != "application/problem+json" {
+		t.Errorf("a large upload answers %d, %s, %v, want it to come to Shoal", got.status, said, err)
 	}
+}
+
+// answer is what comes through the proxy.
+type answer struct {
+	status      int
+	contentType string
+	cookies     []*http.Cookie
+	body        io.Reader
 }
 
 // largeUpload is a form with a file that is larger than nginx takes unless it is told otherwise, and no torrent.

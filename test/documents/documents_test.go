@@ -356,7 +356,7 @@ func TestReaders(t *testing.T) {
 		{"sh", "echo 'a"},
 		{"json", "{"},
 		{"xml", "<a></b>"},
-		{"yaml", "services:\n  a:\n    enviroment: {}\n"},
+		{"yaml", "services:\n  a:\n    environments: {}\n"},
 		{"yaml", "services: {}\n"},
 		{"yaml", "a: b: c\n"},
 		{"yaml", "apiVersion: v1\nkind: Pod\n"},
