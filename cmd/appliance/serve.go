@@ -51,16 +51,21 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Rece
 	processors := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(processors + torrents.Workers)
 	defer runtime.GOMAXPROCS(processors)
+	ports, err := openPorts(cfg)
+	if err != nil {
+		return err
+	}
 	names := tree.New(time.Now())
 	inside := newArchives(cfg.CacheDir, log)
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
 	library, err := torrents.Open(libraryOptions(cfg, namespace{names, inside, log}, log))
 	if err != nil {
-		return explainOpen(cfg, err)
+		return errors.Join(explainOpen(cfg, err), ports.close())
 	}
-	err = inside.open(cfg, library, processors)
-	if err == nil {
-		err = serveLibrary(ctx, cfg, names, library, inside, log, recent)
+	if err = inside.open(cfg, library, processors); err != nil {
+		err = errors.Join(err, ports.close())
+	} else {
+		err = serveLibrary(ctx, cfg, ports, names, library, inside, log, recent)
 	}
 	log.Info("stopping")
 	return errors.Join(err, inside.close(), library.Close())
@@ -126,27 +131,40 @@ func below(dir, path string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// serveLibrary opens both ports before it serves either, so that a taken one is an error of the
-// start.
-func serveLibrary(
-	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
-	recent *logs.Recent,
-) (err error) {
+// ports are the open ports of the site and the export.
+type ports struct {
+	web    net.Listener
+	export *nfsfs.Ports
+}
+
+// openPorts opens all ports before anything else is done: a taken one is an error of the start, and those below 1024 are for root.
+func openPorts(cfg *Config) (*ports, error) {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
-		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
+		return nil, fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
 	}
 	portmap := cfg.PortmapAddr
 	if portmap == off {
 		portmap = ""
 	}
-	export, err := nfsfs.Listen(ctx, cfg.NFSAddr, nfsfs.Options{
-		Tree: names, Portmap: portmap, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait,
-		Space: space(cfg.CacheDir, log), Logger: log,
-	})
+	export, err := nfsfs.OpenPorts(cfg.NFSAddr, portmap)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
+		return nil, errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
 	}
+	return &ports{web: web, export: export}, nil
+}
+
+func (p *ports) close() error { return errors.Join(p.web.Close(), p.export.Close()) }
+
+// serveLibrary serves an open library on the ports, which it closes.
+func serveLibrary(
+	ctx context.Context, cfg *Config, ports *ports, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
+	recent *logs.Recent,
+) (err error) {
+	web := ports.web
+	export := nfsfs.New(ctx, ports.export, nfsfs.Options{
+		Tree: names, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait, Space: space(cfg.CacheDir, log), Logger: log,
+	})
 	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: library.Stats, inside: inside.stats}
 	if cfg.MetricsPerTorrent {
 		of.torrents = library.Torrents
