@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,6 +54,11 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Rece
 	if err != nil {
 		return err
 	}
+	if err := become(ctx, cfg, log); ctx.Err() != nil {
+		return ports.close() // stopped meanwhile
+	} else if err != nil {
+		return errors.Join(err, ports.close())
+	}
 	names := tree.New(time.Now())
 	inside := newArchives(cfg.CacheDir, log)
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
@@ -62,7 +66,10 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Rece
 	if err != nil {
 		return errors.Join(explainOpen(cfg, err), ports.close())
 	}
-	if err = inside.open(cfg, library, processors); err != nil {
+	if err = checkDisk(cfg, library, log); err == nil {
+		err = inside.open(cfg, library, processors)
+	}
+	if err != nil {
 		err = errors.Join(err, ports.close())
 	} else {
 		err = serveLibrary(ctx, cfg, ports, names, library, inside, log, recent)
@@ -105,32 +112,6 @@ func libraryOptions(cfg *Config, watcher torrents.Watcher, log *slog.Logger) tor
 	}
 }
 
-// explainOpen says which setting an error of opening the library is about.
-func explainOpen(cfg *Config, err error) error {
-	setting := "DATA_DIR"
-	var path *fs.PathError
-	switch {
-	case errors.Is(err, torrents.ErrBlocklist):
-		setting = "BT_BLOCKLIST"
-	case errors.Is(err, torrents.ErrListen):
-		setting = "BT_ADDR"
-	case errors.Is(err, torrents.ErrUplink):
-		setting = "BT_INTERFACE"
-	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):
-		// One of the folders may be in the other: the inner one it is then.
-		if !below(cfg.DataDir, path.Path) || below(cfg.DataDir, cfg.CacheDir) {
-			setting = "CACHE_DIR"
-		}
-	}
-	return fmt.Errorf("%s%s: the library cannot be opened: %w", prefix, setting, err)
-}
-
-// below says whether path is dir or in it.
-func below(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
-}
-
 // ports are the open ports of the site and the export.
 type ports struct {
 	web    net.Listener
@@ -141,7 +122,7 @@ type ports struct {
 func openPorts(cfg *Config) (*ports, error) {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
-		return nil, fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
+		return nil, explainListen("HTTP_ADDR", cfg.HTTPAddr, err)
 	}
 	portmap := cfg.PortmapAddr
 	if portmap == off {
@@ -149,7 +130,7 @@ func openPorts(cfg *Config) (*ports, error) {
 	}
 	export, err := nfsfs.OpenPorts(cfg.NFSAddr, portmap)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
+		return nil, errors.Join(explainListen("NFS_ADDR", cfg.NFSAddr, err), web.Close())
 	}
 	return &ports{web: web, export: export}, nil
 }
@@ -215,7 +196,7 @@ func openAccess(cfg *Config, log *slog.Logger) (*access.Access, error) {
 		Path: filepath.Join(cfg.DataDir, "access.json"), User: cfg.AdminUser, Password: cfg.AdminPassword, Token: cfg.APIToken, Logger: log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%sDATA_DIR: %w", prefix, err)
+		return nil, explainOpen(cfg, err)
 	}
 	if password := who.FirstPassword(); password != "" {
 		log.Warn("this is the first start: log in with this password, and change it in the settings",
