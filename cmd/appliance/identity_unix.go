@@ -78,14 +78,17 @@ func explainDrop(cfg *Config, to identity, err error) error {
 // giveFolders makes the folders if they are missing, and gives them to a user with all that is in them, if they are somebody else's.
 func giveFolders(ctx context.Context, cfg *Config, to identity, log *slog.Logger) error {
 	for _, dir := range []string{cfg.DataDir, cfg.CacheDir} {
-		if err := makeFolder(dir, to); err != nil {
-			return explainOpen(cfg, err)
-		}
 		g := gift{to: to, dir: dir, log: log}
 		if watch, err := os.Stat(cfg.WatchDir); err == nil {
 			g.watch = watch
 		}
-		wrong, err := g.isNeeded()
+		wrong, err := false, makeFolder(dir, to)
+		if err == nil {
+			wrong, err = g.isNeeded()
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			continue // root with few capabilities: the user may, and if not, opening the library tells
+		}
 		if err != nil {
 			return explainOpen(cfg, err)
 		}

@@ -142,7 +142,7 @@ func TestBecomeUser(t *testing.T) {
 		t.Errorf("a new record is %s, want %s", got, want)
 	}
 
-	// Once all is right, nothing is given away, and no capability to do so is needed.
+	// Once all is right, nothing is given away.
 	before := len(a.Log())
 	a.Restart(t)
 	if again := a.Log()[before:]; strings.Contains(again, "giving a folder") {
@@ -223,6 +223,16 @@ func TestStartWithoutRights(t *testing.T) {
 	checkEnd(t, "root without capabilities", got, "SHOAL_CACHE_DIR: "+theirs+" belongs to 4999:4999", "root without the capabilities", `4999:4999\"`)
 	got = runAs(t, environment(t, "PUID=4242"), powerless...)
 	checkEnd(t, "PUID without capabilities", got, "PUID: ", "SETUID", `4242:4242\"`)
+	// With these two alone it becomes the user whose the folders are, and fails for something else.
+	if err := os.Chmod(theirs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got = runAs(t, environment(t, "SHOAL_DATA_DIR="+theirs, "SHOAL_CACHE_DIR="+theirs+"/cache", "PUID=4999", "SHOAL_BT_BLOCKLIST=/absent"),
+		"--bounding-set=-all,+setuid,+setgid")
+	checkEnd(t, "PUID with two capabilities", got, "SHOAL_BT_BLOCKLIST: ")
+	if got := ownerOf(t, filepath.Join(theirs, "cache")); got != "4999:4999 755" {
+		t.Errorf("the cache that was made is %s, want 4999:4999 755", got)
+	}
 	got = runAs(t, environment(t, "SHOAL_HTTP_ADDR=127.0.0.1:81"), powerless...)
 	checkEnd(t, "a port for root", got, "SHOAL_HTTP_ADDR: TCP port 81 is for root only", "NET_BIND_SERVICE")
 }

@@ -29,7 +29,6 @@ func checkEnd(t *testing.T, what string, got result, want ...string) {
 	if len(failed) != 1 {
 		t.Fatalf("%s: %d errors are logged, want one:\n%s", what, len(failed), got.stderr)
 	}
-	t.Logf("%s: %s", what, failed[0])
 	for _, w := range want {
 		if !strings.Contains(failed[0], w) {
 			t.Errorf("%s: it says %q, want %q in it", what, failed[0], w)
