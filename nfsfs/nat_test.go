@@ -18,10 +18,11 @@ func listening(t *testing.T, log *bytes.Buffer) *Server {
 	t.Helper()
 	opts := options(t, testTree(t, newStuck()))
 	opts.Logger = slog.New(slog.NewTextHandler(log, nil))
-	s, err := Listen(t.Context(), "127.0.0.1:0", opts)
+	ports, err := OpenPorts("127.0.0.1:0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := New(t.Context(), ports, opts)
 	t.Cleanup(func() { _ = s.Close() })
 	s.network = nat.Network{
 		Translators: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Own: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")},

@@ -291,6 +291,16 @@ func (a *Appliance) RunOnce(tb testing.TB) (code int, said string) {
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
+// Running says whether the process has not ended.
+func (a *Appliance) Running() bool {
+	select {
+	case <-a.ended:
+		return false
+	default:
+		return true
+	}
+}
+
 // PID is that of the process, which may have ended.
 func (a *Appliance) PID() int { return a.process.Process.Pid }
 
