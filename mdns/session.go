@@ -203,6 +203,9 @@ func (s *session) goodbye() {
 func (s *session) receive(p *packet) error {
 	i := slices.IndexFunc(s.links, func(l *linkState) bool { return l.link == p.link })
 	l := s.links[i]
+	if s.step == 0 {
+		return nil // what was under way before we asked may be of somebody who is leaving (section 8.1)
+	}
 	if p.message.response {
 		if s.conflicts(l, p.message.answers) {
 			return errConflict
