@@ -50,6 +50,7 @@ type Config struct {
 	NFSAllow    []netip.Prefix `env:"NFS_ALLOW" envDefault:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"`
 	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
 	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
+	MDNS        string         `env:"MDNS" envDefault:"auto"`
 
 	HTTPAddr       string         `env:"HTTP_ADDR" envDefault:":4444" group:"site"`
 	HTTPBasePath   string         `env:"HTTP_BASE_PATH" envDefault:"/"`
@@ -291,6 +292,7 @@ func (c *Config) check() []string {
 	c.checkSite(mistake)
 	c.checkSwarm(mistake)
 	c.checkIdentity(mistake)
+	c.checkMDNS(mistake)
 	for name, addr := range map[string]string{"NFS_ADDR": c.NFSAddr, "HTTP_ADDR": c.HTTPAddr, "BT_ADDR": c.BTAddr} {
 		if err := checkAddr(addr); err != nil {
 			mistake(name, "%q has to be host:port or :port: %v", addr, err)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 func defaults() *Config {
 	return &Config{
 		DataDir: "./data", CacheDir: "data/cache", CacheLimit: 20 << 30,
-		NFSAddr: ":2049", PortmapAddr: ":111", NFSReadWait: 50 * time.Second, ReadGiveUp: 5 * time.Minute,
+		NFSAddr: ":2049", PortmapAddr: ":111", NFSReadWait: 50 * time.Second, ReadGiveUp: 5 * time.Minute, MDNS: "auto",
 		NFSAllow: []netip.Prefix{
 			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
@@ -91,6 +91,7 @@ var samples = map[string]struct {
 	"NFS_ALLOW":           {"192.168.1.0/24,fd00::/8", []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd00::/8")}},
 	"NFS_READ_WAIT":       {"1m30s", 90 * time.Second},
 	"READ_GIVE_UP":        {"0", time.Duration(0)},
+	"MDNS":                {"true", "true"},
 	"HTTP_ADDR":           {"[::1]:80", "[::1]:80"},
 	"HTTP_BASE_PATH":      {"/shoal", "/shoal"},
 	"ALLOWED_HOSTS":       {"nas,nas.example.org", []string{"nas", "nas.example.org"}},

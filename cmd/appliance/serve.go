@@ -176,6 +176,12 @@ func serveLibrary(
 		past.Run(ctx)
 		return nil
 	})
+	if responder := newResponder(cfg, export.Addr().AddrPort(), addrPort(web), log); responder != nil {
+		group.Go(func() error {
+			responder.Run(ctx)
+			return nil
+		})
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
