@@ -195,7 +195,6 @@ var foreign = map[string]string{
 	"SHOAL_HTTP_PORT":    "docker-compose.yml",
 	"SHOAL_BT_PORT":      "docker-compose.yml",
 	"SHOAL_MAINTAINER":   ".goreleaser.yml",
-	"SHOAL_MDNS":         "", // until branch mdns is merged, which makes a setting of it
 }
 
 // TestVariables goes by the table of the README, which package cmd/appliance compares with the configuration.
