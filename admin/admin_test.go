@@ -52,6 +52,7 @@ type site struct {
 	clients []Client
 	readers []Reader
 	refused []Refused
+	nat     *NAT
 	export  Export // before at()
 	inside  *shelf
 	history *history.History
@@ -160,6 +161,7 @@ const testMetrics = "shoal_tests 1\n"
 // at is the site at a base path.
 func (s *site) at(base string) http.Handler {
 	s.export.Refused = func() []Refused { return s.refused }
+	s.export.NAT = func() *NAT { return s.nat }
 	return New(Options{
 		Library: s.library, Logs: s.recent, Archives: torrents.ArchivesBoth, Access: s.access, BasePath: base, Version: "v1",
 		AllowedHosts: []string{"example.com"}, // of httptest.NewRequest

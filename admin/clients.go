@@ -13,7 +13,8 @@ import (
 // Client is a machine that has made NFS calls.
 type Client struct {
 	Addr        netip.Addr `json:"address"`
-	Machine     string     `json:"machine"` // what it calls itself; may be empty
+	Machine     string     `json:"machine"`  // what it calls itself; may be empty
+	Machines    []string   `json:"machines"` // all that it has called itself lately: several machines, where addresses are translated
 	Connections int        `json:"connections"`
 	Mounts      []Mount    `json:"mounts"` // as far as it told
 	Calls       uint64     `json:"calls"`
@@ -67,13 +68,20 @@ func (s *server) registerClients(api *mux.Router) {
 type clientList struct {
 	Clients []Client  `json:"clients"`
 	Refused []Refused `json:"refused"`
+	NAT     *NAT      `json:"nat"`
 }
 
-func newClientList(clients []Client, refused []Refused) clientList {
+func newClientList(clients []Client, refused []Refused, nat *NAT) clientList {
 	list := clientList{Clients: []Client{}, Refused: append([]Refused{}, refused...)}
+	if nat != nil {
+		list.NAT = &NAT{nat.Kind, nat.Addr, append([]string{}, nat.Machines...)}
+	}
 	for _, c := range clients {
 		if c.Mounts == nil {
 			c.Mounts = []Mount{}
+		}
+		if c.Machines == nil {
+			c.Machines = []string{}
 		}
 		list.Clients = append(list.Clients, c)
 	}
@@ -89,7 +97,7 @@ func (s *server) refused() []Refused {
 }
 
 func (s *server) listClients(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, "application/json", newClientList(s.clients(), s.refused()))
+	writeJSON(w, http.StatusOK, "application/json", newClientList(s.clients(), s.refused(), s.nat()))
 }
 
 // readerList is the readers on the wire.

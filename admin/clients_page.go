@@ -14,6 +14,7 @@ var clientsPage = page{name: "clients", parts: []string{"machines", "reading", "
 
 // clientsView is who uses the export. The IDs of rows are the same each time that a table is made.
 type clientsView struct {
+	NAT         *alert // there is an address that several machines come from
 	Clients     []clientRow
 	MoreClients int // beside those
 	Readers     []readingRow
@@ -44,11 +45,19 @@ func (s *server) registerClientsPage(r *mux.Router) {
 	s.handlePage(r, "/clients", clientsPage, s.viewClients)
 }
 
-func (s *server) viewClients(*http.Request) (any, error) {
+func (s *server) viewClients(r *http.Request) (any, error) {
 	clients, readers := s.seenClients(), s.seenReaders()
 	v := clientsView{MoreClients: max(len(clients)-maxRows, 0), MoreReaders: max(len(readers)-maxRows, 0)}
+	if found := s.seenNAT(); found != nil {
+		l := s.locale(r)
+		v.NAT = &alert{Text: found.what(l), Link: s.url("/connect"), LinkText: l.T("nat.link")}
+	}
 	for _, c := range clients[:len(clients)-v.MoreClients] {
 		c.Machine = visible(c.Machine)
+		c.Machines = slices.Clone(c.Machines)
+		for i := range c.Machines {
+			c.Machines[i] = visible(c.Machines[i])
+		}
 		c.Mounts = slices.Clone(c.Mounts)
 		for i := range c.Mounts {
 			c.Mounts[i].Path = visible(c.Mounts[i].Path)

@@ -19,25 +19,34 @@ func TestClientsAndReaders(t *testing.T) {
 		clients []Client
 		readers []Reader
 		refused []Refused
+		nat     *NAT
 		want    string
 	}{
-		{path: "/api/v1/clients", refused: []Refused{{netip.MustParseAddr("203.0.113.9"), 7, first, last}}, want: `{"clients":[],"refused":[{"address":"203.0.113.9","calls":7,"first_seen":"2026-01-02T03:04:05Z","last_seen":"2026-01-02T03:04:06.5Z"}]}`},
+		{path: "/api/v1/clients", refused: []Refused{{netip.MustParseAddr("203.0.113.9"), 7, first, last}}, want: `{"clients":[],"refused":[{"address":"203.0.113.9","calls":7,"first_seen":"2026-01-02T03:04:05Z","last_seen":"2026-01-02T03:04:06.5Z"}],"nat":null}`},
+		{
+			path: "/api/v1/clients", nat: &NAT{Kind: NATGateway, Addr: netip.MustParseAddr("172.18.0.1")},
+			want: `{"clients":[],"refused":[],"nat":{"kind":"gateway","address":"172.18.0.1","machines":[]}}`,
+		},
+		{
+			path: "/api/v1/clients", nat: &NAT{NATShared, netip.MustParseAddr("fd00::1"), []string{"<tv>", "laptop"}},
+			want: `{"clients":[],"refused":[],"nat":{"kind":"shared","address":"fd00::1","machines":["<tv>","laptop"]}}`,
+		},
 		{path: "/api/v1/readers", want: `{"readers":[]}`},
 		{
 			path: "/api/v1/clients",
 			clients: []Client{
 				{
-					Addr: netip.MustParseAddr("192.168.1.2"), Machine: "<tv> \xff\n", Connections: 2,
+					Addr: netip.MustParseAddr("192.168.1.2"), Machine: "<tv> \xff\n", Machines: []string{"a", "<tv> \xff\n"}, Connections: 2,
 					Mounts: []Mount{{"/", first}, {"/films/größe", last}}, Calls: 3, BytesRead: 1 << 40, FirstSeen: first, LastSeen: last,
 				},
 				{Addr: netip.MustParseAddr("fe80::1%eth0"), Calls: 1, FirstSeen: last, LastSeen: last},
 			},
 			want: `{"clients":[` +
-				`{"address":"192.168.1.2","machine":"<tv> \ufffd\n","connections":2,` +
+				`{"address":"192.168.1.2","machine":"<tv> \ufffd\n","machines":["a","<tv> \ufffd\n"],"connections":2,` +
 				`"mounts":[{"path":"/","since":"2026-01-02T03:04:05Z"},{"path":"/films/größe","since":"2026-01-02T03:04:06.5Z"}],` +
 				`"calls":3,"bytes_read":1099511627776,"first_seen":"2026-01-02T03:04:05Z","last_seen":"2026-01-02T03:04:06.5Z"},` +
-				`{"address":"fe80::1%eth0","machine":"","connections":0,"mounts":[],` +
-				`"calls":1,"bytes_read":0,"first_seen":"2026-01-02T03:04:06.5Z","last_seen":"2026-01-02T03:04:06.5Z"}],"refused":[]}`,
+				`{"address":"fe80::1%eth0","machine":"","machines":[],"connections":0,"mounts":[],` +
+				`"calls":1,"bytes_read":0,"first_seen":"2026-01-02T03:04:06.5Z","last_seen":"2026-01-02T03:04:06.5Z"}],"refused":[],"nat":null}`,
 		},
 		{
 			path: "/api/v1/readers",
@@ -49,7 +58,7 @@ func TestClientsAndReaders(t *testing.T) {
 				`"size":1000,"offset":500,"bytes_read":250,"since":"2026-01-02T03:04:05Z","last_read":"2026-01-02T03:04:06.5Z"}]}`,
 		},
 	} {
-		s.clients, s.readers, s.refused = test.clients, test.readers, test.refused
+		s.clients, s.readers, s.refused, s.nat = test.clients, test.readers, test.refused, test.nat
 		a := s.get(t, test.path)
 		wantStatus(t, a, http.StatusOK)
 		if got := strings.TrimSuffix(string(a.body), "\n"); got != test.want {

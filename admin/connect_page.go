@@ -85,7 +85,7 @@ func (s *server) viewConnect(r *http.Request) (any, error) {
 	}
 	v.Recipes = target.recipes(likelyRecipe(r.UserAgent()))
 	here, clients := guard.ClientAddr(r), s.seenClients()
-	v.Missing = s.missing(s.locale(r), here, clients)
+	v.Missing = s.missing(s.locale(r), here, s.seenNAT())
 	v.Mounted = mountedBy(clients, here)
 	return v, nil
 }
@@ -168,7 +168,7 @@ func reachable(all []net.Addr) []netip.Addr {
 }
 
 // missing is what keeps clients from mounting, in words. here is the address that the browser comes from.
-func (s *server) missing(l *locale.Locale, here netip.Addr, clients []Client) []alert {
+func (s *server) missing(l *locale.Locale, here netip.Addr, nat *NAT) []alert {
 	var list []alert
 	if at := s.export.Addr; at.IsLoopback() {
 		list = append(list, alert{Text: l.T("connect.loopback", at), Bad: true})
@@ -187,8 +187,8 @@ func (s *server) missing(l *locale.Locale, here netip.Addr, clients []Client) []
 			break // the others are on the page of clients
 		}
 	}
-	if gateway, ok := sharedGateway(clients); ok {
-		list = append(list, alert{Text: l.T("connect.nat", gateway)})
+	if nat != nil {
+		list = append(list, alert{Text: nat.what(l) + " " + nat.remedy(l)})
 	}
 	return list
 }

@@ -107,10 +107,6 @@ func TestConnectTellsWhatIsMissing(t *testing.T) {
 			"refused", func(s *site) { s.refused = []Refused{{netip.MustParseAddr("203.0.113.9"), 3, now, now}} },
 			"203.0.113.9 tried to mount and was refused.",
 		},
-		{
-			"gateway", func(s *site) { s.clients = []Client{{Addr: netip.MustParseAddr("172.17.0.1"), Connections: 3}} },
-			"All clients come from 172.17.0.1",
-		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := openExport(t)

@@ -147,7 +147,7 @@ func (s *server) readersTopic() (fragment, error) {
 }
 
 func (s *server) clientsTopic() (fragment, error) {
-	return s.seenEvent("clients", func() (v, key any) { return newClientList(s.seenClients(), s.refused()), nil })
+	return s.seenEvent("clients", func() (v, key any) { return newClientList(s.seenClients(), s.refused(), s.seenNAT()), nil })
 }
 
 // logsEvent is lines of the log, the oldest first: at first the last ones, and then those that have come.

@@ -16,6 +16,8 @@ type Export struct {
 	Allow      []netip.Prefix // who may mount
 	// Refused lists the addresses that made calls last though they may not, the latest first; nil if nobody knows.
 	Refused func() []Refused
+	// NAT returns the address that several machines come from, if there is one, and else nil; the func is nil if nobody knows.
+	NAT func() *NAT
 }
 
 var overviewPage = page{
@@ -58,7 +60,7 @@ func (s *server) viewOverview(r *http.Request) (any, error) {
 	l := s.locale(r)
 	stats, clients, readers := s.seenStats(), s.seenClients(), s.seenReaders()
 	v := overviewView{
-		Alerts:    s.alerts(l, stats, clients),
+		Alerts:    s.alerts(l, stats),
 		CacheUsed: stats.CacheUsed, CacheLimit: stats.CacheLimit, Peers: stats.Peers, InSwarm: stats.Members, Clients: len(clients),
 		DownRate: stats.DownRate, UpRate: stats.UpRate, ReadRate: s.readRate(),
 		Readers: readers[:min(len(readers), maxReadersShown)],
@@ -76,7 +78,7 @@ func (s *server) viewOverview(r *http.Request) (any, error) {
 }
 
 // alerts are what keeps Shoal from doing what it should, in words.
-func (s *server) alerts(l *locale.Locale, stats torrents.Stats, clients []Client) []alert {
+func (s *server) alerts(l *locale.Locale, stats torrents.Stats) []alert {
 	var alerts []alert
 	if n := stats.Torrents[torrents.StateFailed]; n > 0 {
 		address, _ := query(s.url("/torrents"), "state", torrents.StateFailed) // a pair
@@ -88,22 +90,10 @@ func (s *server) alerts(l *locale.Locale, stats torrents.Stats, clients []Client
 	if !s.export.Portmapped {
 		alerts = append(alerts, alert{Text: l.T("overview.alert_portmap"), Link: s.url("/connect"), LinkText: l.T("overview.alert_portmap_link")})
 	}
-	if gateway, ok := sharedGateway(clients); ok {
-		alerts = append(alerts, alert{Text: l.T("overview.alert_nat", gateway), Link: s.url("/connect"), LinkText: l.T("overview.alert_nat_link")})
+	if found := s.seenNAT(); found != nil {
+		alerts = append(alerts, alert{Text: found.what(l), Link: s.url("/connect"), LinkText: l.T("nat.link")})
 	}
 	return alerts
-}
-
-// minGatewayMachines is how many machines have to come from one address for it to be taken for a gateway.
-const minGatewayMachines = 2
-
-// sharedGateway returns the address that all clients seem to come from though they are several machines: the gateway of a
-// container network, whose addresses are translated (ecosystem: moby issue 15086).
-func sharedGateway(clients []Client) (netip.Addr, bool) {
-	if len(clients) != 1 || !clients[0].Addr.Is4() || !clients[0].Addr.IsPrivate() || clients[0].Addr.As4()[3] != 1 {
-		return netip.Addr{}, false
-	}
-	return clients[0].Addr, clients[0].Connections >= minGatewayMachines
 }
 
 // example is a torrent with a free licence.

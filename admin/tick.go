@@ -71,3 +71,9 @@ func (s *server) seenClients() []Client {
 	list, _ := inTick(&s.ticks, "clients", func() ([]Client, error) { return s.clients(), nil })
 	return list
 }
+
+// seenNAT is what s.nat returns, once in a tick. It is shared.
+func (s *server) seenNAT() *NAT {
+	found, _ := inTick(&s.ticks, "nat", func() (*NAT, error) { return s.nat(), nil })
+	return found
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"shoal/nfsfs/mount"
+	"shoal/nfsfs/nat"
 	"shoal/nfsfs/rpc"
 	"shoal/tree"
 )
@@ -19,14 +20,19 @@ const (
 	// longest are forgotten.
 	maxClients = 1024
 	maxReaders = 4096
+	// maxMachines is how many names are remembered of an address, as any number of machines may be behind it.
+	maxMachines = 8
 	// readerTime is how long somebody who reads nothing counts as a reader.
 	readerTime = time.Minute
 )
 
 // Client is a machine that has made calls, and may.
 type Client struct {
-	Addr        netip.Addr
-	Machine     string // what it calls itself; empty if it never did
+	Addr    netip.Addr
+	Machine string // what it calls itself; empty if it never did
+	// Machines are the names that calls from this address had, by when they came: the last few. Where addresses are translated these are
+	// several machines.
+	Machines    []nat.Machine
 	Connections int
 	Calls       uint64
 	BytesRead   uint64
@@ -66,12 +72,20 @@ type ledger struct {
 type clientAccount struct {
 	addr        netip.Addr
 	machine     atomic.Pointer[string]
+	machines    atomic.Pointer[[]*machineAccount] // by when they came; replaced as a whole, with ledger.mu
 	first       time.Time
 	last        atomic.Int64 // Unix time, in nanoseconds
 	calls, read atomic.Uint64
 }
 
 func (c *clientAccount) lastTime() int64 { return c.last.Load() }
+
+// machineAccount is a name that calls from an address had. Times are Unix times, in nanoseconds.
+type machineAccount struct {
+	name  string
+	first int64
+	last  atomic.Int64
+}
 
 type readerKey struct {
 	client netip.Addr
@@ -119,6 +133,54 @@ func (l *ledger) observe(call *rpc.Call, status rpc.Status) {
 			c.machine.Store(&name)
 		}
 	}
+	if name := call.Machine(); len(name) > 0 {
+		l.named(c, name, call.Began.UnixNano())
+	}
+}
+
+// named notes that a call of a client had a name. Nearly always that name is known, and nobody waits.
+func (l *ledger) named(c *clientAccount, name []byte, now int64) {
+	if m := machineOf(c.machines.Load(), name); m != nil {
+		m.last.Store(now)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := c.machines.Load()
+	if m := machineOf(before, name); m != nil { // another call was quicker
+		m.last.Store(now)
+		return
+	}
+	var all []*machineAccount
+	if before != nil {
+		all = slices.Clone(*before)
+	}
+	if len(all) >= maxMachines {
+		silent := 0
+		for i, m := range all {
+			if m.last.Load() < all[silent].last.Load() {
+				silent = i
+			}
+		}
+		all = slices.Delete(all, silent, silent+1)
+	}
+	m := &machineAccount{name: string(name), first: now}
+	m.last.Store(now)
+	all = append(all, m)
+	c.machines.Store(&all)
+}
+
+// machineOf finds a name in a list that may be nil.
+func machineOf(list *[]*machineAccount, name []byte) *machineAccount {
+	if list == nil {
+		return nil
+	}
+	for _, m := range *list {
+		if m.name == string(name) { // makes no copy
+			return m
+		}
+	}
+	return nil
 }
 
 // read is told of each READ that returned data.
@@ -245,6 +307,11 @@ func (s *Server) Clients() []Client {
 		}
 		if name := c.machine.Load(); name != nil {
 			client.Machine = *name
+		}
+		if machines := c.machines.Load(); machines != nil {
+			for _, m := range *machines {
+				client.Machines = append(client.Machines, nat.Machine{Name: m.name, First: time.Unix(0, m.first), Last: time.Unix(0, m.last.Load())})
+			}
 		}
 		list = append(list, client)
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"shoal/nfsfs/mount"
+	"shoal/nfsfs/nat"
 	"shoal/nfsfs/nfs3"
 	"shoal/nfsfs/rpc"
 	"shoal/nfsfs/xdr"
@@ -64,14 +66,21 @@ func TestClients(t *testing.T) {
 
 	got := s.Clients()
 	for i, want := range []Client{
-		{Addr: netip.MustParseAddr("127.0.0.2"), Machine: "tv", Connections: 1, Calls: 4, BytesRead: 10},
-		{Addr: netip.MustParseAddr("127.0.0.1"), Machine: "first", Connections: 1, Calls: 5},
+		{Addr: netip.MustParseAddr("127.0.0.2"), Machine: "tv", Machines: []nat.Machine{{Name: "tv"}}, Connections: 1, Calls: 4, BytesRead: 10},
+		{Addr: netip.MustParseAddr("127.0.0.1"), Machine: "first", Machines: []nat.Machine{{Name: "first"}, {Name: "second"}}, Connections: 1, Calls: 5},
 	} {
 		c := got[i]
+		for i := range c.Machines {
+			if m := &c.Machines[i]; m.First.Before(c.First.Round(0)) || m.Last.Before(m.First) || c.Last.Before(m.Last) {
+				t.Errorf("%s was seen from %v to %v, and %v from %v to %v", m.Name, m.First, m.Last, c.Addr, c.First, c.Last)
+			} else {
+				m.First, m.Last = time.Time{}, time.Time{}
+			}
+		}
 		if c.First.Before(before) || c.Last.Before(c.First.Round(0)) || c.Last.After(time.Now()) {
 			t.Errorf("%v was seen from %v to %v, and it is %v", c.Addr, c.First, c.Last, time.Now())
 		}
-		if c.First, c.Last = (time.Time{}), (time.Time{}); c != want {
+		if c.First, c.Last = (time.Time{}), (time.Time{}); !reflect.DeepEqual(c, want) {
 			t.Errorf("client %d is %+v, want %+v", i, c, want)
 		}
 	}
@@ -107,6 +116,41 @@ func TestStrangersAreNoClients(t *testing.T) {
 	if len(refused) != 1 || refused[0].Addr != netip.MustParseAddr("127.0.0.1") || refused[0].Calls != 2 ||
 		refused[0].First.Before(began) || refused[0].Last.Before(refused[0].First) {
 		t.Errorf("refused are %+v, want 127.0.0.1 with 2 calls", refused)
+	}
+}
+
+// namedCall is a call of a machine with the name, at the address of the client by number.
+func namedCall(client int, machine string, at time.Time) *rpc.Call {
+	call := ledgerCall(client, getattr)
+	call.Flavor, call.Began = rpc.AuthSys, at
+	call.Credential = xdr.AppendWords(xdr.AppendOpaque(xdr.AppendUint32(nil, 1), machine), 0, 0, 0)
+	return call
+}
+
+// TestMachinesAreBounded: of names that are made up those that were silent longest are forgotten, and a known one is noted without a copy.
+func TestMachinesAreBounded(t *testing.T) {
+	l, began := newLedger(), time.Now()
+	for i := range 10 * maxMachines {
+		at := began.Add(time.Duration(i) * time.Second)
+		l.observe(namedCall(1, "stays", at), rpc.Success)
+		l.observe(namedCall(1, fmt.Sprint("machine ", i), at), rpc.Success)
+	}
+	var names []string
+	for _, m := range *l.clients[netip.MustParseAddr("10.0.0.1")].machines.Load() {
+		names = append(names, m.name)
+	}
+	if len(names) != maxMachines || names[0] != "stays" || names[maxMachines-1] != fmt.Sprint("machine ", 10*maxMachines-1) {
+		t.Errorf("the machines are %q, want the one that stays and the last ones", names)
+	}
+	c, call := l.client(ledgerCall(1, getattr)), namedCall(1, "stays", began)
+	if n := testing.AllocsPerRun(100, func() { l.named(c, call.Machine(), 1) }); n != 0 {
+		t.Errorf("a call of a known machine makes %v allocations", n)
+	}
+	for _, flavor := range []uint32{rpc.AuthNone, 6} {
+		call.Flavor = flavor
+		if name := call.Machine(); name != nil {
+			t.Errorf("a credential of the flavor %d has the name %q", flavor, name)
+		}
 	}
 }
 

@@ -49,21 +49,21 @@ func mappings(port uint16) []portmap.Mapping {
 	return list
 }
 
-// listenPortmapper opens the portmapper. Without one clients have to be given the port, so that it fails
-// is worth a warning only.
-func (s *Server) listenPortmapper(ctx context.Context) *portmapper {
-	if s.opts.Portmap == "" {
+// newPortmapper returns the portmapper of the ports. Without one clients have to be given the port, so that there is none is worth a
+// warning only.
+func (s *Server) newPortmapper(ctx context.Context, ports *Ports) *portmapper {
+	if ports.portmap == nil && ports.portmapErr == nil {
 		return &portmapper{}
 	}
 	list := mappings(uint16(s.Addr().Port))
-	own, err := rpc.Listen(s.opts.Portmap, rpc.Options{
-		Services: []rpc.Service{portmap.New(list).Service()},
-		Allowed:  s.allows,
-		Idle:     portmapIdle,
-		Observe:  s.ledger.observe,
-		Logger:   s.opts.Logger,
-	})
-	if err == nil {
+	if ports.portmap != nil {
+		own := rpc.New(ports.portmap, rpc.Options{
+			Services: []rpc.Service{portmap.New(list).Service()},
+			Allowed:  s.allows,
+			Idle:     portmapIdle,
+			Observe:  s.ledger.observe,
+			Logger:   s.opts.Logger,
+		})
 		s.opts.Logger.Info("the portmapper listens", "addr", own.Addr().String())
 		return &portmapper{own: own}
 	}
@@ -72,7 +72,7 @@ func (s *Server) listenPortmapper(ctx context.Context) *portmapper {
 	case registerErr == nil:
 		s.opts.Logger.Info("the portmapper of this machine knows us now, as its port is taken")
 	case errors.Is(registerErr, portmap.ErrAbsent):
-		s.opts.Logger.Warn("no portmapper: clients have to be given the port", "err", err)
+		s.opts.Logger.Warn("no portmapper: clients have to be given the port", "err", ports.portmapErr)
 	default:
 		s.opts.Logger.Warn("no portmapper: clients have to be given the port", "err", registerErr)
 	}

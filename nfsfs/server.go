@@ -15,11 +15,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"shoal/nfsfs/mount"
+	"shoal/nfsfs/nat"
 	"shoal/nfsfs/nfs3"
 	"shoal/nfsfs/nlm"
 	"shoal/nfsfs/nsm"
@@ -31,9 +33,7 @@ import (
 
 // Options say what is exported, and to whom.
 type Options struct {
-	Tree *tree.Tree
-	// Portmap is the address of the portmapper, which is to listen on port 111; none if empty.
-	Portmap  string
+	Tree     *tree.Tree
 	Allow    []netip.Prefix // who may mount and read
 	ReadWait time.Duration  // longest wait of a READ
 	// Space tells how much there is on the disk with the cache, in bytes and in files. It may wait for
@@ -51,32 +51,62 @@ type Server struct {
 	mounts *mount.Server
 	locks  *nlm.Handler
 	ledger *ledger
+
+	network nat.Network // as it was at the start
+	direct  atomic.Bool // Saw was told of an address from beyond it
 }
 
-// Listen opens the port, and that of the portmapper if it can. Nothing is answered before Serve. It
+// Ports are the open ports of an export that is yet to be made: of NFS, and of the portmapper if there is to be one.
+type Ports struct {
+	nfs     *rpc.Ports
+	portmap *rpc.Ports // nil without
+
+	portmapErr error // why there is none that was asked for
+}
+
+// OpenPorts opens the port of NFS at addr, and that of the portmapper at portmap, unless that is empty. Who may open ports below 1024
+// may become somebody else before New. The error is about the former, and the system's: that there is no port for the portmapper is told by New.
+func OpenPorts(addr, portmap string) (*Ports, error) {
+	p := &Ports{}
+	var err error
+	if p.nfs, err = rpc.OpenPorts(addr); err != nil {
+		return nil, fmt.Errorf("listen for NFS: %w", err)
+	}
+	if portmap != "" {
+		p.portmap, p.portmapErr = rpc.OpenPorts(portmap)
+	}
+	return p, nil
+}
+
+// Close closes the ports. It is for who makes no export of them.
+func (p *Ports) Close() error {
+	err := p.nfs.Close()
+	if p.portmap != nil {
+		err = errors.Join(err, p.portmap.Close())
+	}
+	return err
+}
+
+// New returns the export of the ports, which it closes with itself. Nothing is answered before Serve. It
 // waits some seconds at most, for a portmapper that this machine may have; ctx is for that.
-func Listen(ctx context.Context, addr string, opts Options) (*Server, error) {
+func New(ctx context.Context, ports *Ports, opts Options) *Server {
 	s := &Server{
 		opts:   opts,
 		relay:  relay.New(opts.Tree),
 		mounts: mount.New(opts.Tree),
 		ledger: newLedger(),
+
+		network: thisNetwork(opts.Logger),
 	}
 	s.locks = nlm.New(nlm.Options{Resolve: s.isFile, Lookup: portmap.Lookup, Logger: opts.Logger}) //nolint:contextcheck // it lives until Close
-	var err error
-	s.rpc, err = rpc.Listen(addr, rpc.Options{
+	s.rpc = rpc.New(ports.nfs, rpc.Options{
 		Services: s.services(),
 		Allowed:  s.allows,
 		Observe:  s.ledger.observe,
 		Logger:   opts.Logger,
 	})
-	if err != nil {
-		s.locks.Close()
-		s.relay.Close()
-		return nil, fmt.Errorf("listen for NFS: %w", err)
-	}
-	s.ports = s.listenPortmapper(ctx)
-	return s, nil
+	s.ports = s.newPortmapper(ctx, ports)
+	return s
 }
 
 func (s *Server) services() []rpc.Service {
@@ -106,8 +136,16 @@ func (s *Server) Addr() *net.TCPAddr { return s.rpc.Addr() }
 // Serve answers calls until Close, and returns nil then.
 func (s *Server) Serve() error {
 	var group errgroup.Group
-	group.Go(s.rpc.Serve)
+	served := make(chan struct{})
+	group.Go(func() error {
+		defer close(served)
+		return s.rpc.Serve()
+	})
 	group.Go(s.ports.serve)
+	group.Go(func() error {
+		s.watchNAT(served)
+		return nil
+	})
 	return group.Wait()
 }
 

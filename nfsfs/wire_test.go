@@ -93,10 +93,11 @@ func options(t testing.TB, tr *tree.Tree) Options {
 // start serves until the test ends.
 func start(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := Listen(t.Context(), "127.0.0.1:0", opts)
+	ports, err := OpenPorts("127.0.0.1:0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := New(t.Context(), ports, opts)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
 	t.Cleanup(func() {

@@ -312,7 +312,7 @@ func TestRemoveEndsReads(t *testing.T) {
 	if err := <-result; !errors.Is(err, ErrNotFound) {
 		t.Errorf("read of a removed torrent: %v, want %v", err, ErrNotFound)
 	}
-	if left, _ := filepath.Glob(filepath.Join(l.opts.CacheDir, "*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(l.opts.CacheDir, "*.[dp]*")); len(left) > 0 {
 		t.Errorf("left in the cache: %q", left)
 	}
 	if _, err := l.AddMetainfo("r", s.metainfo); err != nil {

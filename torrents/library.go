@@ -94,7 +94,7 @@ type Shown struct {
 type Library struct {
 	opts  Options
 	log   *slog.Logger
-	lock  *flock.Flock
+	locks []*flock.Flock // of the folders
 	cache *cache.Cache
 	swarm *swarm
 	web   *outbound.Client // fetches what users name by URL
@@ -124,9 +124,9 @@ type Library struct {
 	watching *watching // nil without a watch folder
 }
 
-// Open opens the library, and makes it if it is not there. The error is ErrLocked if another process
-// has it open, ErrListen, ErrUplink, ErrBlocklist, or a *fs.PathError of one of the folders. A blocklist that has
-// to be fetched is waited for, a minute at most.
+// Open opens the library, and makes it if it is not there. The error is ErrListen, ErrUplink, ErrBlocklist, or a *fs.PathError of one of the
+// folders: of the folder itself, with ErrLocked, if another process has it open. A blocklist that has to be fetched is waited for, a minute
+// at most.
 func Open(opts Options) (_ *Library, err error) {
 	l := &Library{
 		opts:    opts,
@@ -144,7 +144,7 @@ func Open(opts Options) (_ *Library, err error) {
 	defer func() {
 		if err != nil {
 			l.cancel()
-			err = errors.Join(err, l.lock.Close())
+			err = errors.Join(err, unlock(l.locks))
 		}
 	}()
 	if err := l.loadState(); err != nil {
@@ -230,7 +230,7 @@ func (l *Library) begin() error {
 	return nil
 }
 
-// openDirs makes the folders and takes the lock.
+// openDirs makes the folders and takes the locks.
 func (l *Library) openDirs() error {
 	dirs := []string{l.opts.DataDir, filepath.Join(l.opts.DataDir, torrentsDir), l.opts.CacheDir}
 	for _, dir := range dirs {
@@ -238,16 +238,15 @@ func (l *Library) openDirs() error {
 			return fmt.Errorf("make the folder %s: %w", dir, err)
 		}
 	}
-	l.lock = flock.New(filepath.Join(l.opts.DataDir, "lock"))
-	locked, err := l.lock.TryLock()
+	var err error
+	if l.locks, err = lockFolders(l.opts.DataDir, l.opts.CacheDir); err != nil {
+		return err
+	}
+	if err = checkDirs(dirs); err == nil {
+		err = l.checkRoom()
+	}
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", l.opts.DataDir, err)
-	}
-	if !locked {
-		return fmt.Errorf("open %s: %w", l.opts.DataDir, ErrLocked)
-	}
-	if err := checkDirs(dirs); err != nil {
-		return errors.Join(err, l.lock.Close())
+		return errors.Join(err, unlock(l.locks))
 	}
 	return nil
 }
@@ -258,16 +257,39 @@ func checkDirs(dirs []string) error {
 		if err := removeLeftovers(dir); err != nil {
 			return fmt.Errorf("clean up %s: %w", dir, err)
 		}
-		f, err := os.CreateTemp(dir, tempPrefix+"*")
-		if err == nil {
-			err = errors.Join(f.Close(), os.Remove(f.Name()))
-		}
-		if err != nil {
+		if err := tryWriting(dir, 0); err != nil {
 			return fmt.Errorf("write in %s: %w", dir, err)
 		}
 	}
 	return nil
 }
+
+// tryWriting makes a file of so many bytes in a folder, and removes it.
+func tryWriting(dir string, bytes int) error {
+	f, err := os.CreateTemp(dir, tempPrefix+"*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, bytes))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
+// checkRoom makes sure that the disk of the data folder has room for a few records, if there is no library yet. One that is there
+// can be read without, and what fills the disk may be the cache, or pass.
+func (l *Library) checkRoom() error {
+	err := tryWriting(l.opts.DataDir, leastRoom)
+	if err == nil {
+		return nil
+	}
+	if _, missing := os.Stat(l.statePath()); missing != nil {
+		return fmt.Errorf("write in %s: %w", l.opts.DataDir, err)
+	}
+	l.log.Warn("nothing can be added or changed: the disk of the data folder has no room", "err", err)
+	return nil
+}
+
+// leastRoom is in bytes, and some ten records.
+const leastRoom = 64 << 10
 
 func (l *Library) statePath() string { return filepath.Join(l.opts.DataDir, "library.json") }
 
@@ -342,7 +364,7 @@ func (l *Library) Close() error {
 		for _, e := range l.list() {
 			err = errors.Join(err, e.end())
 		}
-		err = errors.Join(err, l.swarm.close(), l.cache.Close(), l.lock.Close())
+		err = errors.Join(err, l.swarm.close(), l.cache.Close(), unlock(l.locks))
 	})
 	return err
 }

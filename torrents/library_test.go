@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -374,6 +375,35 @@ func TestOpenErrors(t *testing.T) {
 		if _, err := Open(opts); !errors.Is(err, ErrLocked) {
 			t.Errorf("%v, want %v", err, ErrLocked)
 		}
+		if err := CheckUnlocked(opts.DataDir, opts.CacheDir); !errors.Is(err, ErrLocked) {
+			t.Errorf("the check says %v, want %v", err, ErrLocked)
+		}
+	})
+	t.Run("second instance on the cache", func(t *testing.T) {
+		opts := testOptions(t, newRecorder())
+		l := mustOpen(t, opts)
+		other := testOptions(t, newRecorder())
+		other.CacheDir = opts.CacheDir
+		_, err := Open(other)
+		path, ok := errors.AsType[*fs.PathError](err)
+		if !errors.Is(err, ErrLocked) || !ok || path.Path != opts.CacheDir {
+			t.Errorf("%v, want %v of %s", err, ErrLocked, opts.CacheDir)
+		}
+		if err := CheckUnlocked(other.DataDir, other.CacheDir); !errors.Is(err, ErrLocked) {
+			t.Errorf("the check says %v, want %v", err, ErrLocked)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckUnlocked(other.DataDir, other.CacheDir); err != nil {
+			t.Errorf("after the first one has closed the check says %v", err)
+		}
+		mustOpen(t, other) // the first try has left no lock behind
+	})
+	t.Run("data and cache in one folder", func(t *testing.T) {
+		opts := testOptions(t, newRecorder())
+		opts.CacheDir = opts.DataDir
+		mustOpen(t, opts)
 	})
 	t.Run("a file in the way", func(t *testing.T) {
 		opts := testOptions(t, newRecorder())

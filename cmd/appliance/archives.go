@@ -63,7 +63,7 @@ func (a *archives) open(cfg *Config, library *torrents.Library, workers int) err
 	}
 	store, err := archive.New(opts)
 	if err != nil {
-		return fmt.Errorf("%sCACHE_DIR: %w", prefix, err)
+		return explainOpen(cfg, err)
 	}
 	a.store.Store(store)
 	if err := forgetOthers(store, library); err != nil {

@@ -35,10 +35,10 @@ const auto = "auto"
 const prefix = "SHOAL_"
 
 // Config is all that can be set, each field by the variable in its tag `env` with SHOAL_ in front,
-// or by the content of the file that the same variable with _FILE behind names. The README has a
+// or by the content of the file that the same variable with _FILE behind, or FILE__ in front, names. The README has a
 // table of it, which a test compares with this.
 //
-// A field with the tag `later` is not honoured yet, and setting it gives a warning. The tag `group` begins a group of fields on the
+// The tag `plain` is a name that counts when the variable is not set: that of other images. The tag `group` begins a group of fields on the
 // page of settings, and `secret` keeps values from it: "all" of them, or what URLs have in them beside the server ("url").
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"./data" group:"storage"`
@@ -50,6 +50,7 @@ type Config struct {
 	NFSAllow    []netip.Prefix `env:"NFS_ALLOW" envDefault:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"`
 	NFSReadWait time.Duration  `env:"NFS_READ_WAIT" envDefault:"50s"`
 	ReadGiveUp  time.Duration  `env:"READ_GIVE_UP" envDefault:"5m"`
+	MDNS        string         `env:"MDNS" envDefault:"auto"`
 
 	HTTPAddr       string         `env:"HTTP_ADDR" envDefault:":4444" group:"site"`
 	HTTPBasePath   string         `env:"HTTP_BASE_PATH" envDefault:"/"`
@@ -95,10 +96,10 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
 
-	PUID  string `env:"PUID" later:"warn"`
-	PGID  string `env:"PGID" later:"warn"`
-	Umask string `env:"UMASK" later:"warn"`
-	TZ    string `env:"TZ" later:"warn"`
+	PUID  string `env:"PUID" plain:"PUID"`
+	PGID  string `env:"PGID" plain:"PGID"`
+	Umask string `env:"UMASK" plain:"UMASK"`
+	TZ    string `env:"TZ"` // the plain one is Go's
 
 	// warnings are about variables that were accepted, for the log.
 	warnings []string
@@ -113,7 +114,8 @@ type Config struct {
 // given is the value of a variable as it was written.
 type given struct {
 	text string
-	file bool // it came from the file that the variable with _FILE names
+	name string // of the variable, which may be a plain one
+	file bool   // it came from the file that a variable names
 }
 
 // parseConfig reads the environment. The mistakes are one line each, which begins with the name of
@@ -135,7 +137,7 @@ func parseConfig(environ []string) (*Config, []string) {
 	for _, m := range cfg.check() {
 		name, _, _ := strings.Cut(m, ":")
 		if !slices.ContainsFunc(broken, func(b string) bool {
-			return strings.HasPrefix(b, name+":") || strings.HasPrefix(b, name+"_FILE:")
+			return strings.HasPrefix(b, name+":") || strings.HasPrefix(b, name+fileSuffix+":") || strings.HasPrefix(b, filePrefix+name+":")
 		}) {
 			mistakes = append(mistakes, m)
 		}
@@ -149,6 +151,12 @@ func parseConfig(environ []string) (*Config, []string) {
 // maxVariableFile bounds what is read for a variable with _FILE.
 const maxVariableFile = 1 << 20
 
+// What a variable's name has when its value is in a file: as Docker's own images have it, and as LinuxServer's do.
+const (
+	fileSuffix = "_FILE"
+	filePrefix = "FILE__"
+)
+
 // variables picks ours out of the environment, the contents of files in their place.
 func (c *Config) variables(environ []string) (map[string]string, []string) {
 	vars := env.ToMap(environ)
@@ -159,40 +167,58 @@ func (c *Config) variables(environ []string) (map[string]string, []string) {
 	for field := range fields() {
 		tag := field.Tag.Get("env")
 		name := prefix + tag
-		known[name], known[name+"_FILE"] = true, true
-		if file := vars[name+"_FILE"]; file != "" {
-			value, err := readVariable(file)
-			switch {
-			case vars[name] != "":
-				mistakes = append(mistakes, fmt.Sprintf("%s: set, and %s_FILE too; use one of them", name, name))
-			case err != nil:
-				mistakes = append(mistakes, fmt.Sprintf("%s_FILE: %v", name, err))
-			default:
-				vars[name] = value
-			}
+		known[name], known[name+fileSuffix], known[filePrefix+name] = true, true, true
+		value, err := lookUp(vars, name, field.Tag.Get("plain"))
+		if err != nil {
+			mistakes = append(mistakes, err.Error())
 		}
 		if field.Type.Kind() == reflect.Slice {
-			vars[name] = trimList(vars[name])
+			value.text = trimList(value.text)
 		}
-		if vars[name] != "" {
-			c.given[tag] = given{text: vars[name], file: vars[name+"_FILE"] != ""}
-		}
-		switch vars[name] {
-		case "", field.Tag.Get("envDefault"):
-			continue
-		}
-		if field.Tag.Get("later") == "warn" {
-			c.warnings = append(c.warnings, name+" is set, and has no effect in this version")
+		vars[name] = value.text
+		if value.text != "" {
+			c.given[tag] = value
 		}
 	}
 	for name := range vars {
-		if strings.HasPrefix(name, prefix) && !known[name] {
+		if strings.HasPrefix(strings.TrimPrefix(name, filePrefix), prefix) && !known[name] {
 			c.warnings = append(c.warnings, name+" is set, and is not a variable of Shoal")
 			delete(vars, name) // SHOAL_0_X would make an item of each list of structs
 		}
 	}
 	slices.Sort(c.warnings)
 	return vars, mistakes
+}
+
+// lookUp returns the value of a variable, by that itself, by a file, or else by its plain name if it has one.
+func lookUp(vars map[string]string, name, plain string) (given, error) {
+	var set []string
+	for _, n := range []string{name, name + fileSuffix, filePrefix + name} {
+		if vars[n] != "" {
+			set = append(set, n)
+		}
+	}
+	switch {
+	case len(set) > 1:
+		return given{}, fmt.Errorf("%s: set, and %s too; use one of them", set[0], set[1])
+	case len(set) == 0 && plain != "":
+		return given{text: vars[plain], name: plain}, nil
+	case len(set) == 0 || set[0] == name:
+		return given{text: vars[name], name: name}, nil
+	}
+	text, err := readVariable(vars[set[0]])
+	if err != nil {
+		return given{}, fmt.Errorf("%s: %w", set[0], err)
+	}
+	return given{text: text, name: name, file: true}, nil
+}
+
+// name is that of the variable as it was written, which may be the plain one.
+func (c *Config) name(tag string) string {
+	if given, ok := c.given[tag]; ok {
+		return given.name
+	}
+	return prefix + tag
 }
 
 // trimList takes away the spaces around the items of a list, and items that are nothing else.
@@ -265,10 +291,12 @@ func parseMistake(err error, vars map[string]string) string {
 func (c *Config) check() []string {
 	var mistakes []string
 	mistake := func(name, format string, args ...any) {
-		mistakes = append(mistakes, prefix+name+": "+fmt.Sprintf(format, args...))
+		mistakes = append(mistakes, c.name(name)+": "+fmt.Sprintf(format, args...))
 	}
 	c.checkSite(mistake)
 	c.checkSwarm(mistake)
+	c.checkIdentity(mistake)
+	c.checkMDNS(mistake)
 	for name, addr := range map[string]string{"NFS_ADDR": c.NFSAddr, "HTTP_ADDR": c.HTTPAddr, "BT_ADDR": c.BTAddr} {
 		if err := checkAddr(addr); err != nil {
 			mistake(name, "%q has to be host:port or :port: %v", addr, err)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 func defaults() *Config {
 	return &Config{
 		DataDir: "./data", CacheDir: "data/cache", CacheLimit: 20 << 30,
-		NFSAddr: ":2049", PortmapAddr: ":111", NFSReadWait: 50 * time.Second, ReadGiveUp: 5 * time.Minute,
+		NFSAddr: ":2049", PortmapAddr: ":111", NFSReadWait: 50 * time.Second, ReadGiveUp: 5 * time.Minute, MDNS: "auto",
 		NFSAllow: []netip.Prefix{
 			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
@@ -50,7 +50,7 @@ func TestDefaults(t *testing.T) {
 	}
 	for what, environ := range map[string][]string{
 		"nothing":         nil,
-		"nothing of ours": {"PATH=/bin", "PUID=1000", "TZ=UTC", "NFS_ADDR=x", "shoal_nfs_addr=x", "XSHOAL_NFS_ADDR=x", "SHOAL", "=x", ""},
+		"nothing of ours": {"PATH=/bin", "TZ=UTC", "NFS_ADDR=x", "shoal_nfs_addr=x", "XSHOAL_NFS_ADDR=x", "SHOAL", "=x", ""},
 		"empty values":    empty,
 	} {
 		cfg, mistakes := parseConfig(environ)
@@ -91,6 +91,7 @@ var samples = map[string]struct {
 	"NFS_ALLOW":           {"192.168.1.0/24,fd00::/8", []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd00::/8")}},
 	"NFS_READ_WAIT":       {"1m30s", 90 * time.Second},
 	"READ_GIVE_UP":        {"0", time.Duration(0)},
+	"MDNS":                {"true", "true"},
 	"HTTP_ADDR":           {"[::1]:80", "[::1]:80"},
 	"HTTP_BASE_PATH":      {"/shoal", "/shoal"},
 	"ALLOWED_HOSTS":       {"nas,nas.example.org", []string{"nas", "nas.example.org"}},
@@ -146,9 +147,12 @@ func TestEachVariable(t *testing.T) {
 		for _, assignment := range []string{
 			prefix + tag + "=" + sample.value,
 			prefix + tag + "_FILE=" + inFile(t, sample.value+"\n"),
+			"FILE__" + prefix + tag + "=" + inFile(t, sample.value+"\n"),
 		} {
 			cfg, mistakes := parseConfig([]string{assignment})
-			checkLater(t, field, assignment, cfg.warnings, mistakes)
+			if len(cfg.warnings)+len(mistakes) > 0 {
+				t.Errorf("%s gives the warnings %q and the mistakes %q, want none", assignment, cfg.warnings, mistakes)
+			}
 			want := defaults()
 			reflect.ValueOf(want).Elem().FieldByIndex(field.Index).Set(reflect.ValueOf(sample.want))
 			if tag == "DATA_DIR" {
@@ -158,29 +162,6 @@ func TestEachVariable(t *testing.T) {
 			if !reflect.DeepEqual(cfg, want) {
 				t.Errorf("%s makes the configuration\n%+v, want\n%+v", assignment, cfg, want)
 			}
-		}
-	}
-}
-
-// checkLater checks what is said about a variable that is set, by its tag `later`.
-func checkLater(t *testing.T, field reflect.StructField, assignment string, warnings, mistakes []string) {
-	t.Helper()
-	wantWarnings := 0
-	switch later := field.Tag.Get("later"); later {
-	case "":
-	case "warn":
-		wantWarnings = 1
-	default:
-		t.Errorf("the field %s has the tag later:%q, want warn", field.Name, later)
-	}
-	if len(warnings) != wantWarnings || len(mistakes) > 0 {
-		t.Errorf("%s gives the warnings %q and the mistakes %q, want %d and none",
-			assignment, warnings, mistakes, wantWarnings)
-	}
-	name := prefix + field.Tag.Get("env")
-	for _, line := range slices.Concat(warnings, mistakes) {
-		if !strings.HasPrefix(line, name+" ") && !strings.HasPrefix(line, name+": ") {
-			t.Errorf("%s gives %q, want the name %s first", assignment, line, name)
 		}
 	}
 }
@@ -275,6 +256,10 @@ var badValues = map[string][]string{
 	"TRUSTED_PROXIES":     {"172.18.0.2", "172.18.0.0/16,proxy", "true"},
 	"FETCH_ALLOW_PRIVATE": {"maybe"},
 	"LOG_FORMAT":          {"xml", "JSON"},
+	"PUID":                {"-1", "media", "1000:1000", "0x10", "2147483648", "99999999999999999999", "1 000"},
+	"PGID":                {"-1", "users"},
+	"UMASK":               {"u=rwx", "8", "1777", "-22", "0o22"},
+	"TZ":                  {"Berlin", "Europe/Nowhere", "../etc/passwd", "CEST"},
 }
 
 func TestMistakes(t *testing.T) {

@@ -27,8 +27,12 @@ func clients(export *nfsfs.Server) func() []admin.Client {
 		}
 		var list []admin.Client
 		for _, c := range export.Clients() {
+			var machines []string
+			for _, m := range c.Machines {
+				machines = append(machines, m.Name)
+			}
 			list = append(list, admin.Client{
-				Addr: c.Addr, Machine: c.Machine, Connections: c.Connections, Mounts: mounts[c.Addr],
+				Addr: c.Addr, Machine: c.Machine, Machines: machines, Connections: c.Connections, Mounts: mounts[c.Addr],
 				Calls: c.Calls, BytesRead: c.BytesRead, FirstSeen: c.First, LastSeen: c.Last,
 			})
 		}
@@ -47,6 +51,13 @@ func siteExport(export *nfsfs.Server, allow []netip.Prefix) admin.Export {
 				list = append(list, admin.Refused{Addr: r.Addr, Calls: r.Calls, FirstSeen: r.First, LastSeen: r.Last})
 			}
 			return list
+		},
+		NAT: func() *admin.NAT {
+			found, ok := export.NAT()
+			if !ok {
+				return nil
+			}
+			return &admin.NAT{Kind: admin.NATKind(found.Kind), Addr: found.Addr, Machines: found.Machines}
 		},
 	}
 }

@@ -54,13 +54,14 @@ func exported(t *testing.T) (*nfsfs.Server, http.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	export, err := nfsfs.Listen(t.Context(), "127.0.0.1:0", nfsfs.Options{
-		Tree: names, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ReadWait: time.Minute,
-		Space: func() nfs3.Space { return nfs3.Space{} }, Logger: log,
-	})
+	ports, err := nfsfs.OpenPorts("127.0.0.1:0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	export := nfsfs.New(t.Context(), ports, nfsfs.Options{
+		Tree: names, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ReadWait: time.Minute,
+		Space: func() nfs3.Space { return nfs3.Space{} }, Logger: log,
+	})
 	served := make(chan error, 1)
 	go func() { served <- export.Serve() }()
 	t.Cleanup(func() {

@@ -65,6 +65,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 		return exitMisconfig
 	}
+	cfg.setZone()
 	if command == "healthcheck" {
 		if err := healthcheck(ctx, cfg); err != nil {
 			fmt.Fprintf(stderr, "shoal: %v\n", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -51,16 +50,29 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Rece
 	processors := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(processors + torrents.Workers)
 	defer runtime.GOMAXPROCS(processors)
+	ports, err := openPorts(cfg)
+	if err != nil {
+		return err
+	}
+	if err := become(ctx, cfg, log); ctx.Err() != nil {
+		return ports.close() // stopped meanwhile
+	} else if err != nil {
+		return errors.Join(err, ports.close())
+	}
 	names := tree.New(time.Now())
 	inside := newArchives(cfg.CacheDir, log)
 	//nolint:contextcheck // the library outlives ctx: it is closed after the servers that use it
 	library, err := torrents.Open(libraryOptions(cfg, namespace{names, inside, log}, log))
 	if err != nil {
-		return explainOpen(cfg, err)
+		return errors.Join(explainOpen(cfg, err), ports.close())
 	}
-	err = inside.open(cfg, library, processors)
-	if err == nil {
-		err = serveLibrary(ctx, cfg, names, library, inside, log, recent)
+	if err = checkDisk(cfg, library, log); err == nil {
+		err = inside.open(cfg, library, processors)
+	}
+	if err != nil {
+		err = errors.Join(err, ports.close())
+	} else {
+		err = serveLibrary(ctx, cfg, ports, names, library, inside, log, recent)
 	}
 	log.Info("stopping")
 	tell(cfg, notifyStopping, log)
@@ -101,53 +113,40 @@ func libraryOptions(cfg *Config, watcher torrents.Watcher, log *slog.Logger) tor
 	}
 }
 
-// explainOpen says which setting an error of opening the library is about.
-func explainOpen(cfg *Config, err error) error {
-	setting := "DATA_DIR"
-	var path *fs.PathError
-	switch {
-	case errors.Is(err, torrents.ErrBlocklist):
-		setting = "BT_BLOCKLIST"
-	case errors.Is(err, torrents.ErrListen):
-		setting = "BT_ADDR"
-	case errors.Is(err, torrents.ErrUplink):
-		setting = "BT_INTERFACE"
-	case errors.As(err, &path) && below(cfg.CacheDir, path.Path):
-		// One of the folders may be in the other: the inner one it is then.
-		if !below(cfg.DataDir, path.Path) || below(cfg.DataDir, cfg.CacheDir) {
-			setting = "CACHE_DIR"
-		}
-	}
-	return fmt.Errorf("%s%s: the library cannot be opened: %w", prefix, setting, err)
+// ports are the open ports of the site and the export.
+type ports struct {
+	web    net.Listener
+	export *nfsfs.Ports
 }
 
-// below says whether path is dir or in it.
-func below(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
-}
-
-// serveLibrary opens both ports before it serves either, so that a taken one is an error of the
-// start.
-func serveLibrary(
-	ctx context.Context, cfg *Config, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
-	recent *logs.Recent,
-) (err error) {
+// openPorts opens all ports before anything else is done: a taken one is an error of the start, and those below 1024 are for root.
+func openPorts(cfg *Config) (*ports, error) {
 	web, err := net.Listen("tcp", cfg.HTTPAddr)
 	if err != nil {
-		return fmt.Errorf("%sHTTP_ADDR: %w", prefix, err)
+		return nil, explainListen("HTTP_ADDR", cfg.HTTPAddr, err)
 	}
 	portmap := cfg.PortmapAddr
 	if portmap == off {
 		portmap = ""
 	}
-	export, err := nfsfs.Listen(ctx, cfg.NFSAddr, nfsfs.Options{
-		Tree: names, Portmap: portmap, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait,
-		Space: space(cfg.CacheDir, log), Logger: log,
-	})
+	export, err := nfsfs.OpenPorts(cfg.NFSAddr, portmap)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%sNFS_ADDR: %w", prefix, err), web.Close())
+		return nil, errors.Join(explainListen("NFS_ADDR", cfg.NFSAddr, err), web.Close())
 	}
+	return &ports{web: web, export: export}, nil
+}
+
+func (p *ports) close() error { return errors.Join(p.web.Close(), p.export.Close()) }
+
+// serveLibrary serves an open library on the ports, which it closes.
+func serveLibrary(
+	ctx context.Context, cfg *Config, ports *ports, names *tree.Tree, library *torrents.Library, inside *archives, log *slog.Logger,
+	recent *logs.Recent,
+) (err error) {
+	web := ports.web
+	export := nfsfs.New(ctx, ports.export, nfsfs.Options{
+		Tree: names, Allow: cfg.NFSAllow, ReadWait: cfg.NFSReadWait, Space: space(cfg.CacheDir, log), Logger: log,
+	})
 	of := metricSources{export: export, requests: admin.NewRequestMetrics(), stats: library.Stats, inside: inside.stats}
 	if cfg.MetricsPerTorrent {
 		of.torrents = library.Torrents
@@ -166,7 +165,7 @@ func serveLibrary(
 		Clients: clients(export), Readers: readers(export), History: past, Done: ctx.Done(),
 		Metrics: metrics(of, log), Requests: of.requests, Logger: log, Logs: recent,
 		Settings: cfg.settings(), Warnings: cfg.warnings, Libraries: libraries(),
-	}), cfg.TrustedProxies, log)
+	}), cfg.TrustedProxies, export.Saw, log)
 	group.Go(func() error {
 		if err := site.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
@@ -178,6 +177,12 @@ func serveLibrary(
 		past.Run(ctx)
 		return nil
 	})
+	if responder := newResponder(cfg, export.Addr().AddrPort(), addrPort(web), log); responder != nil {
+		group.Go(func() error {
+			responder.Run(ctx)
+			return nil
+		})
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
@@ -206,7 +211,7 @@ func openAccess(cfg *Config, log *slog.Logger) (*access.Access, error) {
 		Path: filepath.Join(cfg.DataDir, "access.json"), User: cfg.AdminUser, Password: cfg.AdminPassword, Token: cfg.APIToken, Logger: log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%sDATA_DIR: %w", prefix, err)
+		return nil, explainOpen(cfg, err)
 	}
 	if password := who.FirstPassword(); password != "" {
 		log.Warn("this is the first start: log in with this password, and change it in the settings",

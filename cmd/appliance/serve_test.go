@@ -14,6 +14,7 @@ func TestRunWithoutBlocklist(t *testing.T) {
 	environ := []string{
 		"SHOAL_DATA_DIR=" + dir, "SHOAL_BT_BLOCKLIST=" + filepath.Join(dir, "absent"), "SHOAL_BT_ADDR=127.0.0.1:0",
 		"SHOAL_NFS_ADDR=127.0.0.1:0", "SHOAL_HTTP_ADDR=127.0.0.1:0", "SHOAL_PORTMAP_ADDR=off", "SHOAL_BT_DHT=false", "SHOAL_BT_LSD=false",
+		"SHOAL_MDNS=false",
 	}
 	if got := run(t.Context(), nil, environ, &stdout, &stderr); got != exitFailed {
 		t.Errorf("run without the blocklist returns %d, want %d", got, exitFailed)

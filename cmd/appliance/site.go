@@ -26,9 +26,9 @@ const (
 	maxHTTPConnsOfClient = 128
 )
 
-// newSite is the HTTP server of a handler.
-func newSite(handler http.Handler, proxies []netip.Prefix, log *slog.Logger) *http.Server {
-	conns := &httpConns{proxies: proxies, of: make(map[netip.Prefix]int)}
+// newSite is the HTTP server of a handler. saw is told of the address that each connection comes from.
+func newSite(handler http.Handler, proxies []netip.Prefix, saw func(netip.Addr), log *slog.Logger) *http.Server {
+	conns := &httpConns{proxies: proxies, saw: saw, of: make(map[netip.Prefix]int)}
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: httpHeaderTime,
@@ -46,6 +46,7 @@ func newSite(handler http.Handler, proxies []netip.Prefix, log *slog.Logger) *ht
 // httpConns counts the connections, and hangs up on those that are too many.
 type httpConns struct {
 	proxies []netip.Prefix // who ask for many clients
+	saw     func(netip.Addr)
 
 	mu  sync.Mutex // held for moments
 	all int
@@ -64,6 +65,9 @@ func (c *httpConns) changed(conn net.Conn, state http.ConnState) {
 		return
 	}
 	client, addr := httpClient(conn.RemoteAddr())
+	if state == http.StateNew && addr.IsValid() {
+		c.saw(addr)
+	}
 	c.mu.Lock()
 	c.all += change
 	if c.of[client] += change; c.of[client] == 0 {

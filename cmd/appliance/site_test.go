@@ -22,7 +22,7 @@ func serveSite(t *testing.T, handler http.HandlerFunc, proxies []netip.Prefix, c
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := newSite(handler, proxies, slog.New(slog.DiscardHandler))
+	site := newSite(handler, proxies, func(netip.Addr) {}, slog.New(slog.DiscardHandler))
 	change(site)
 	served := make(chan error, 1)
 	go func() { served <- site.Serve(l) }()
@@ -166,7 +166,8 @@ func TestTooManyConnections(t *testing.T) {
 
 // TestConnectionsInAll: all clients together have a limit, and nothing is kept of those that are gone.
 func TestConnectionsInAll(t *testing.T) {
-	conns := &httpConns{of: make(map[netip.Prefix]int)}
+	var seen []netip.Addr
+	conns := &httpConns{of: make(map[netip.Prefix]int), saw: func(addr netip.Addr) { seen = append(seen, addr) }}
 	var list []*fakeConn
 	for i := range maxHTTPConns + 10 {
 		// A machine has a whole /64.
@@ -177,6 +178,9 @@ func TestConnectionsInAll(t *testing.T) {
 		if c.closed != (i >= maxHTTPConns) {
 			t.Errorf("connection %d is hung up on: %t", i, c.closed)
 		}
+	}
+	if first := netip.MustParseAddr("2001::"); len(seen) != len(list) || seen[0] != first {
+		t.Errorf("%d addresses were told of, the first is %v; want %d, and %v", len(seen), seen[0], len(list), first)
 	}
 	for _, c := range list {
 		conns.changed(c, http.StateClosed)

@@ -166,6 +166,16 @@ func (h *Header) Identity() (Identity, error) {
 	return id, d.Err()
 }
 
+// Machine returns what the client calls itself, without a copy: it is good as long as the call. It is nil for who does not say.
+func (h *Header) Machine() []byte {
+	if h.Flavor != AuthSys {
+		return nil
+	}
+	d := xdr.NewDecoder(h.Credential)
+	d.Uint32() // a stamp
+	return d.Opaque(maxMachine)
+}
+
 // checkCredential says whether the credential is of a flavor that is spoken here, and well-formed.
 func (h *Header) checkCredential() bool {
 	if h.Flavor != AuthSys {

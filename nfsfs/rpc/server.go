@@ -107,36 +107,29 @@ type Server struct {
 	closed   bool
 }
 
-// Listen opens the TCP port, and the UDP port of the same number. Nothing is answered before Serve.
-func Listen(addr string, opts Options) (*Server, error) {
-	s := &Server{
-		opts: opts, crowd: newCrowd(), strange: rate.Sometimes{First: 10, Interval: time.Minute},
-		waiting: waiters{byAddr: make(map[netip.Addr]int)},
-		large:   semaphore.NewWeighted(maxLarge), replies: semaphore.NewWeighted(maxReplies),
-	}
-	s.serving, s.endServe = context.WithCancelCause(context.Background())
-	udp, err := s.listen(addr)
+// Ports are a TCP port and the UDP port of the same number, open, and of a server that is yet to be made.
+type Ports struct {
+	tcp *net.TCPListener
+	udp []*net.UDPConn // one for each family of addresses
+}
+
+// OpenPorts opens the ports of an address. Who connects waits until a server serves. The error is the system's, about TCP or UDP.
+func OpenPorts(addr string) (*Ports, error) {
+	p, err := openPorts(addr)
 	// Of a port that the system chose, TCP and UDP may not both be free.
 	for range portTries {
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasSuffix(addr, ":0") {
 			break
 		}
-		udp, err = s.listen(addr)
+		p, err = openPorts(addr)
 	}
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range udp {
-		s.sockets = append(s.sockets, newSocket(s, c))
-	}
-	return s, nil
+	return p, err
 }
 
 // portTries is how often to ask the system for another port.
 const portTries = 10
 
-// listen opens the TCP port, and returns the UDP ports.
-func (s *Server) listen(addr string) ([]*net.UDPConn, error) {
+func openPorts(addr string) (*Ports, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -145,12 +138,46 @@ func (s *Server) listen(addr string) ([]*net.UDPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.tcp = l.(*net.TCPListener)
-	udp, err := listenUDP(host, strconv.Itoa(s.Addr().Port))
-	if err != nil {
+	p := &Ports{tcp: l.(*net.TCPListener)}
+	if p.udp, err = listenUDP(host, strconv.Itoa(p.Addr().Port)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	return udp, nil
+	return p, nil
+}
+
+// Addr is the address of the TCP port.
+func (p *Ports) Addr() *net.TCPAddr { return p.tcp.Addr().(*net.TCPAddr) }
+
+// Close closes the ports. It is for who makes no server of them.
+func (p *Ports) Close() error {
+	err := p.tcp.Close()
+	for _, udp := range p.udp {
+		err = errors.Join(err, udp.Close())
+	}
+	return err
+}
+
+// Listen is OpenPorts and New.
+func Listen(addr string, opts Options) (*Server, error) {
+	ports, err := OpenPorts(addr)
+	if err != nil {
+		return nil, err
+	}
+	return New(ports, opts), nil
+}
+
+// New returns the server of the ports, which it closes with itself. Nothing is answered before Serve.
+func New(ports *Ports, opts Options) *Server {
+	s := &Server{
+		opts: opts, tcp: ports.tcp, crowd: newCrowd(), strange: rate.Sometimes{First: 10, Interval: time.Minute},
+		waiting: waiters{byAddr: make(map[netip.Addr]int)},
+		large:   semaphore.NewWeighted(maxLarge), replies: semaphore.NewWeighted(maxReplies),
+	}
+	s.serving, s.endServe = context.WithCancelCause(context.Background())
+	for _, c := range ports.udp {
+		s.sockets = append(s.sockets, newSocket(s, c))
+	}
+	return s
 }
 
 // Addr is the address that the server listens on.

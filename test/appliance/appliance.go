@@ -8,7 +8,7 @@
 //	a.Restart(t) // on the same ports, with the same library
 //
 // The binary is built with the race detector, whose findings fail the test. It talks to nobody by
-// itself (no DHT, PEX, LSD, uTP), listens on loopback, and keeps its data in the test's folder.
+// itself (no DHT, PEX, LSD, uTP, mDNS), listens on loopback, and keeps its data in the test's folder.
 package appliance
 
 import (
@@ -166,6 +166,7 @@ func Environment(dir string, nfsPort, httpPort int) []string {
 		"SHOAL_NFS_ADDR=127.0.0.1:"+strconv.Itoa(nfsPort),
 		"SHOAL_HTTP_ADDR=127.0.0.1:"+strconv.Itoa(httpPort),
 		"SHOAL_PORTMAP_ADDR=off",
+		"SHOAL_MDNS=false",
 		"SHOAL_BT_ADDR=127.0.0.1:0",
 		"SHOAL_BT_DHT=false", "SHOAL_BT_PEX=false", "SHOAL_BT_LSD=false", "SHOAL_BT_UTP=false",
 		"SHOAL_API_TOKEN="+Token,
@@ -289,6 +290,16 @@ func (a *Appliance) RunOnce(tb testing.TB) (code int, said string) {
 		tb.Fatalf("run the appliance: %v, %v", err, ctx.Err())
 	}
 	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// Running says whether the process has not ended.
+func (a *Appliance) Running() bool {
+	select {
+	case <-a.ended:
+		return false
+	default:
+		return true
+	}
 }
 
 // PID is that of the process, which may have ended.

@@ -68,6 +68,7 @@ func runShoal(s setup, home string, env ...string) (*process, error) {
 		"SHOAL_NFS_ADDR="+shoalNFS,
 		"SHOAL_HTTP_ADDR="+shoalHTTP,
 		"SHOAL_PORTMAP_ADDR=off",
+		"SHOAL_MDNS=false",
 		"SHOAL_BT_ADDR=127.0.0.1:20469",
 		"SHOAL_BT_DHT=false", "SHOAL_BT_LSD=false", "SHOAL_BT_PEX=false", "SHOAL_BT_UTP=false",
 		"SHOAL_ROUTES="+shoalRoute,

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 func prepare() error {
-	return errors.Join(debian.Ensure("libnfs-utils", "rpcbind", "nfs-common", "netbase"), appliance.Prepare())
+	return errors.Join(debian.Ensure("libnfs-utils", "rpcbind", "nfs-common", "netbase", "nginx", "iproute2"), appliance.Prepare())
 }
 
 // commandTime is how long a client may take. Normal is below a second; those that ask again when there

@@ -119,6 +119,7 @@ func startAppliance(ctx context.Context, dir, peer string) (*applianceProcess, e
 		"SHOAL_DATA_DIR="+filepath.Join(dir, "data"),
 		"SHOAL_HTTP_ADDR="+a.httpAddr,
 		"SHOAL_NFS_ADDR=127.0.0.1:"+strconv.Itoa(nfsPort),
+		"SHOAL_MDNS=false",
 		"SHOAL_BT_ADDR=127.0.0.1:0",
 		"SHOAL_BT_DHT=false", "SHOAL_BT_PEX=false", "SHOAL_BT_LSD=false",
 		"SHOAL_BT_PEERS="+peer,

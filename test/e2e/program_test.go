@@ -5,12 +5,9 @@ package e2e
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -30,9 +27,15 @@ type result struct {
 // runProgram runs the program with the arguments until it ends by itself.
 func runProgram(t *testing.T, env []string, args ...string) result {
 	t.Helper()
+	return run(t, env, appliance.Binary(t), args...)
+}
+
+// run runs a program with the arguments until it ends by itself.
+func run(t *testing.T, env []string, program string, args ...string) result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, appliance.Binary(t), args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = env
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -48,58 +51,6 @@ func environment(t *testing.T, more ...string) []string {
 	t.Helper()
 	env := appliance.Environment(t.TempDir(), appliance.FreePort(t), appliance.FreePort(t))
 	return append(env, more...)
-}
-
-// TestStartErrors starts the program where it cannot run.
-func TestStartErrors(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	running := appliance.Start(t)
-	tests := []struct {
-		what string
-		env  []string
-		code int
-		want []string // each in a line of stderr
-	}{
-		{"NFS port taken", []string{"SHOAL_NFS_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_NFS_ADDR", "address already in use"}},
-		{"HTTP port taken", []string{"SHOAL_HTTP_ADDR=" + taken.Addr().String()}, 1, []string{"SHOAL_HTTP_ADDR", "address already in use"}},
-		{"no such peer address", []string{"SHOAL_BT_ADDR=203.0.113.1:0"}, 1, []string{"SHOAL_BT_ADDR", "203.0.113.1:0"}},
-		{"DATA_DIR is a file", []string{"SHOAL_DATA_DIR=" + file}, 1, []string{"SHOAL_DATA_DIR", file}},
-		{"DATA_DIR cannot be written", []string{"SHOAL_DATA_DIR=/proc/shoal"}, 1, []string{"SHOAL_DATA_DIR", "/proc/shoal"}},
-		{"CACHE_DIR is a file", []string{"SHOAL_CACHE_DIR=" + file}, 1, []string{"SHOAL_CACHE_DIR", file}},
-		{"a second instance", []string{"SHOAL_DATA_DIR=" + filepath.Join(running.Dir, "data")}, 1, []string{"SHOAL_DATA_DIR", "another instance"}},
-		{
-			"three mistakes",
-			[]string{"SHOAL_BT_DHT=maybe", "SHOAL_CACHE_LIMIT=lots", "SHOAL_NFS_READ_WAIT=50"},
-			2,
-			[]string{`SHOAL_BT_DHT: "maybe"`, `SHOAL_CACHE_LIMIT: "lots"`, `SHOAL_NFS_READ_WAIT: "50"`},
-		},
-		{"a blocklist that is not there", []string{"SHOAL_BT_BLOCKLIST=" + file + ".txt"}, 1, []string{"SHOAL_BT_BLOCKLIST", file + ".txt"}},
-	}
-	for _, test := range tests {
-		got := runProgram(t, environment(t, test.env...), "serve")
-		if got.code != test.code {
-			t.Errorf("%s: exit code %d, want %d", test.what, got.code, test.code)
-		}
-		for _, want := range test.want {
-			if !strings.Contains(got.stderr, want) {
-				t.Errorf("%s: stderr lacks %q:\n%s", test.what, want, got.stderr)
-			}
-		}
-		if lines := strings.Count(got.stderr, "\n"); test.code == 2 && lines != len(test.want) {
-			t.Errorf("%s: %d lines on stderr, want %d:\n%s", test.what, lines, len(test.want), got.stderr)
-		}
-	}
-	if got := runProgram(t, environment(t), "dance"); got.code != 2 || !strings.Contains(got.stderr, "dance") {
-		t.Errorf("an unknown command: %+v, want the exit code 2 and its name", got)
-	}
 }
 
 // TestLifecycle starts, checks and stops the program.

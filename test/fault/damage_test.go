@@ -198,7 +198,7 @@ func TestDamagedAlone(t *testing.T) {
 
 // TestReadOnly cannot write its cache: it says so, and ends.
 func TestReadOnly(t *testing.T) {
-	dir := tmpfs(t, "1m")
+	dir := tmpfs(t, "80m") // more than the least that a cache needs
 	a := appliance.Start(t, "SHOAL_ROUTES="+route, "SHOAL_CACHE_DIR="+dir)
 	a.Stop(t)
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {

@@ -83,11 +83,14 @@ func free(t *testing.T, dir string) int64 {
 
 // TestFull has a disk that is smaller than the limit, and that somebody else fills and frees again.
 func TestFull(t *testing.T) {
-	dir := tmpfs(t, "8m")
+	dir := tmpfs(t, "80m") // more than the least that a start needs
 	s, late := newSample(t, 32<<20, 64<<10), newSample(t, 2<<20, 32<<10)
 	p := startPeer(t, s, late)
 	a := appliance.Start(t, "SHOAL_ROUTES="+route+",late", "SHOAL_CACHE_DIR="+dir, "SHOAL_CACHE_LIMIT=64MiB", "SHOAL_BT_PEERS="+p.addr,
 		"SHOAL_NFS_READ_WAIT=500ms", "SHOAL_READ_GIVE_UP=3s")
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
 	a.Upload(t, route, s.metainfo, 201)
 	a.Upload(t, "late", late.metainfo, 201)
 	ctx := deadline(t)

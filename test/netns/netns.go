@@ -92,7 +92,7 @@ func enter() (code int, err error) {
 	cmd.Env = append(os.Environ(), insideVariable+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS, // tests may call the machine as they like
 		// Go makes the mounts private in between.
 		Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
 		Pdeathsig:    syscall.SIGKILL,

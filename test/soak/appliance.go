@@ -62,6 +62,7 @@ func newAppliance(opts options, peer string) (*appliance, error) {
 		"SHOAL_NFS_ADDR="+a.nfs,
 		"SHOAL_HTTP_ADDR="+a.http,
 		"SHOAL_PORTMAP_ADDR=off",
+		"SHOAL_MDNS=false",
 		"SHOAL_NFS_READ_WAIT="+readWait.String(),
 		"SHOAL_BT_ADDR="+ports[2],
 		"SHOAL_BT_DHT=false", "SHOAL_BT_LSD=false", "SHOAL_BT_PEX=false", "SHOAL_BT_UTP=false",
