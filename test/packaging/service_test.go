@@ -85,7 +85,7 @@ func TestService(t *testing.T) {
 	c := newContainer(t)
 	packages := newPackages(t, c)
 	settings := "SHOAL_API_TOKEN=" + appliance.Token + "\nSHOAL_BT_PEERS=" + source.daemon.Addr() + "\nSHOAL_ROUTES=films\n" +
-		"SHOAL_BT_DHT=false\nSHOAL_BT_LSD=false\n"
+		"SHOAL_BT_DHT=false\nSHOAL_BT_LSD=false\nSHOAL_BT_UTP=false\nSHOAL_CACHE_LIMIT=256MiB\n"
 	if err := os.WriteFile(filepath.Join(c.root, "etc/default/shoal"), []byte(settings), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func (p *packages) remove(t *testing.T) {
 	}
 	p.dpkg(t, "--purge", "shoal")
 	left := strings.Fields(c.run(t, "find", "/etc", "/usr", "/lib/systemd", "/var/cache", "/var/lib/systemd", "/run/systemd/system",
-		"-name", "*shoal*"))
+		"-maxdepth", "3", "-name", "*shoal*"))
 	if len(left) > 0 {
 		t.Errorf("purging leaves %s", left)
 	}
