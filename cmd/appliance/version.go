@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 )
 
-// build is what the Go tool noted in this one.
+// release is the version of a release, such as "1.2.0". Whoever makes one sets it with -ldflags "-X main.release=1.2.0"; other builds
+// leave it empty, and have what the Go tool calls their version.
+var release string
+
+// build is what is known of this one.
 type build struct {
-	version   string // of the module
+	version   string // of the release, or the module
 	revision  string // of the source, with "+changes" behind if it was changed; may be empty
 	goVersion string
 }
@@ -15,9 +20,9 @@ type build struct {
 func thisBuild() build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return build{}
+		return build{version: release}
 	}
-	b := build{version: info.Main.Version, goVersion: info.GoVersion}
+	b := build{version: cmp.Or(release, info.Main.Version), goVersion: info.GoVersion}
 	dirty := ""
 	for _, s := range info.Settings {
 		switch {
