@@ -28,14 +28,8 @@ run: build ## build and start the appliance on its defaults, with its data in ./
 LIB := web/static/lib
 .PHONY: assets
 assets: $(LIB)/htmx.js ## put the libraries of the pages in place
-$(LIB)/htmx.js: web/package-lock.json
-	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	mkdir -p $(LIB)
-	cp web/node_modules/@picocss/pico/css/pico.min.css $(LIB)/pico.css
-	cp web/node_modules/uplot/dist/uPlot.min.css $(LIB)/uplot.css
-	cp web/node_modules/uplot/dist/uPlot.iife.min.js $(LIB)/uplot.js
-	cp web/node_modules/htmx.org/dist/htmx.min.js $(LIB)/htmx.js
-	touch $(LIB)/htmx.js
+$(LIB)/htmx.js: web/package-lock.json web/assets.sh
+	web/assets.sh
 
 .PHONY: build
 build: assets ## build bin/appliance: static, without the paths of this machine
