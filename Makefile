@@ -8,8 +8,8 @@ SHELL := bash
 # A module file of their own keeps the linters' hundreds of dependencies out of the product's go.mod.
 TOOL := go tool -modfile=tools/go.mod
 
-# torrents/goutp is a module of its own, which ./... leaves out; here it goes by the name it replaces.
-PACKAGES := ./... github.com/anacrolix/go-utp
+# torrents/goutp and gowebrtc are modules of their own, which ./... leaves out; here they go by the names they replace.
+PACKAGES := ./... github.com/anacrolix/go-utp github.com/pion/webrtc/v4
 
 FUZZTIME ?= 20s
 
@@ -121,7 +121,7 @@ lint: ## run the linters of .golangci.yml
 	$(TOOL) golangci-lint config verify
 	$(TOOL) golangci-lint run ./...
 
-# Only the product's own module: torrents/goutp has no go.sum, as it is never built on its own.
+# Only the product's own module: torrents/goutp and gowebrtc have no go.sum, as they are never built on their own.
 .PHONY: tidy-check
 tidy-check:
 	go mod tidy -diff
