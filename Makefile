@@ -35,6 +35,12 @@ $(LIB)/htmx.js: web/package-lock.json web/assets.sh
 build: assets ## build bin/appliance: static, without the paths of this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/appliance ./cmd/appliance
 
+# The version in it is what git calls this commit.
+.PHONY: image
+image: ## build the container image shoal, for this machine
+	docker build --tag shoal --build-arg VERSION="$$(git describe --tags --always --dirty)" --build-arg REVISION="$$(git rev-parse HEAD)" \
+	   --build-arg CREATED="$$(date -u +%FT%TZ)" .
+
 .PHONY: demo
 demo: ## show the whole thing at work, with peers of its own on this machine
 	go run ./test/demo
@@ -54,6 +60,10 @@ test: cc assets ## run every test, end-to-end ones too; lists what was skipped, 
 	   go test -json -race -count=1 -p 1 -timeout 30m $$(go list ./test/... | grep -E '$(TIMED)') || status=1; \
 	   exit $$status; \
 	} | go run ./test/report $(if $(filter true,$(CI)),-noskip)
+
+.PHONY: test-docker
+test-docker: cc assets ## run the tests of the container image only, in a Docker engine of their own; make test has them, too
+	go test -json -race -count=1 -timeout 30m ./test/docker | go run ./test/report $(if $(filter true,$(CI)),-noskip)
 
 .PHONY: short
 short: cc assets ## run the quick tests only, for while you write

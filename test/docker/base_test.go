@@ -243,7 +243,8 @@ func (s *stock) node(r root) error {
 		return err
 	}
 	err = errors.Join(r.shell(), r.copy(program, "usr/bin/node"), r.copy(s.NPM, "cache"),
-		r.copy(filepath.Dir(filepath.Dir(npm)), "usr/lib/node_modules/npm"), r.link("usr/bin/npm", "../lib/node_modules/npm/bin/npm-cli.js"))
+		r.copy(filepath.Dir(filepath.Dir(npm)), "usr/lib/node_modules/npm"),
+		r.link("usr/bin/npm", "../lib/node_modules/npm/bin/npm-cli.js"))
 	for field := range strings.FieldsSeq(libraries) {
 		if !strings.HasPrefix(field, "/") {
 			continue

@@ -84,8 +84,10 @@ func (c *composition) journey(t *testing.T, image *guest.Image) {
 	await(t, "the container is healthy", healthLimit, func() bool { return c.engine.inspect(t, name).State.Health.Status == "healthy" })
 	t.Logf("healthy after %v", time.Since(begin))
 	c.engine.checkPrivileges(t, name, "65532", false)
-	if got := c.engine.inspect(t, name); !got.HostConfig.ReadonlyRootfs || status(t, got.State.Pid, "NoNewPrivs") != "1" {
-		t.Errorf("the root is read-only: %v; no new privileges: %s", got.HostConfig.ReadonlyRootfs, status(t, got.State.Pid, "NoNewPrivs"))
+	got := c.engine.inspect(t, name)
+	privileges := readStatus(t, fmt.Sprintf("/proc/%d/status", got.State.Pid))["NoNewPrivs"]
+	if !got.HostConfig.ReadonlyRootfs || privileges != "1" {
+		t.Errorf("the root is read-only: %v; no new privileges: %s", got.HostConfig.ReadonlyRootfs, privileges)
 	}
 	if log := c.engine.logs(t, name); !strings.Contains(log, "password=") || strings.Contains(log, "level=ERROR") {
 		t.Errorf("want the first password in the log, and no error:\n%s", log)

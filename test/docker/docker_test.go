@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		return code
 	})
 	if name := os.Getenv(stockVariable); name != "" {
-		_ = os.Remove(name) // a temporary file, which the process in the namespaces may have removed
+		_ = os.Remove(name) // a temporary file; the process in the namespaces was the first to remove it
 	}
 	os.Exit(code)
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,8 +54,9 @@ func startEngine(t *testing.T) *engine {
 		t.Fatal(err)
 	}
 	e := &engine{cgroup: "shoal-test-" + filepath.Base(filepath.Dir(dir)), ended: make(chan struct{}), log: log}
-	e.process = exec.Command("/usr/sbin/dockerd", "--config-file", settings, "--data-root", filepath.Join(dir, "data"), "--host", socket,
-		"--exec-root", "/run/shoal-test-docker", "--pidfile", "/run/shoal-test-docker.pid", "--cgroup-parent", "/"+e.cgroup)
+	e.process = exec.Command("/usr/sbin/dockerd",
+		"--config-file", settings, "--data-root", filepath.Join(dir, "data"), "--host", socket, "--cgroup-parent", "/"+e.cgroup,
+		"--exec-root", "/run/shoal-test-docker", "--pidfile", "/run/shoal-test-docker.pid")
 	e.process.Env = environment()
 	e.process.Stdout, e.process.Stderr = log, log
 	if err := e.process.Start(); err != nil {
@@ -199,19 +199,19 @@ func (c *container) address() string {
 	return ""
 }
 
-// status returns a field of /proc/PID/status of a process.
-func status(t *testing.T, pid int, field string) string {
+// readStatus returns the fields of a thread's status in /proc.
+func readStatus(t *testing.T, file string) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	fields := make(map[string]string)
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, field+":"); ok {
-			return strings.Join(strings.Fields(value), " ")
-		}
+		name, value, _ := strings.Cut(line, ":")
+		fields[name] = strings.Join(strings.Fields(value), " ")
 	}
-	return ""
+	return fields
 }
 
 // await waits until done.

@@ -22,6 +22,7 @@ import (
 const (
 	release  = "9.8.7-test"
 	revision = "0123456789abcdef"
+	created  = "2026-01-02T03:04:05Z"
 	// maxImage is in bytes, of what is in the image: half of that is downloaded.
 	maxImage = 30 << 20
 
@@ -60,11 +61,13 @@ func (e *engine) build(t *testing.T, c *composition) {
 	s := inStock(t)
 	golang, node := bases(t)
 	begin := time.Now()
-	e.importBase(t, golang, s.golang, "PATH=/usr/local/go/bin:/bin", "GOPATH=/go", "GOCACHE=/cache", "GOPROXY=off", "GOTOOLCHAIN=local", "HOME=/root")
+	e.importBase(t, golang, s.golang,
+		"PATH=/usr/local/go/bin:/bin", "GOPATH=/go", "GOCACHE=/cache", "GOPROXY=off", "GOTOOLCHAIN=local", "HOME=/root")
 	e.importBase(t, node, s.node, "PATH=/usr/bin:/bin", "npm_config_cache=/cache", "npm_config_offline=true", "HOME=/root")
 	t.Logf("importing the base images took %v", time.Since(begin))
 	begin = time.Now()
-	run(t, c.command(ctx, "build", "--build-arg", "VERSION="+release, "--build-arg", "REVISION="+revision, "--build-arg", "CREATED=2026-01-02T03:04:05Z"))
+	run(t, c.command(ctx, "build",
+		"--build-arg", "VERSION="+release, "--build-arg", "REVISION="+revision, "--build-arg", "CREATED="+created))
 	t.Logf("building the image took %v", time.Since(begin))
 }
 
@@ -89,15 +92,20 @@ func (e *engine) checkImage(t *testing.T) {
 	if got.Size > maxImage {
 		t.Errorf("the image has %d bytes, want at most %d", got.Size, maxImage)
 	}
-	for name, want := range map[string]string{"version": release, "revision": revision, "created": "2026-01-02T03:04:05Z", "title": "Shoal", "licenses": "MIT"} {
+	for name, want := range map[string]string{
+		"version": release, "revision": revision, "created": created, "title": "Shoal", "licenses": "MIT",
+	} {
 		if got := got.Config.Labels["org.opencontainers.image."+name]; got != want {
 			t.Errorf("the label %s is %q, want %q", name, got, want)
 		}
 	}
-	if got.Config.User != "65532:65532" || got.Config.StopSignal != "SIGTERM" || strings.Join(got.Config.Healthcheck.Test, " ") != "CMD /appliance healthcheck" {
+	check := strings.Join(got.Config.Healthcheck.Test, " ")
+	if got.Config.User != "65532:65532" || got.Config.StopSignal != "SIGTERM" || check != "CMD /appliance healthcheck" {
 		t.Errorf("the image has %+v", got.Config)
 	}
-	want := map[string]struct{}{"2049/tcp": {}, "2049/udp": {}, "111/tcp": {}, "111/udp": {}, "4444/tcp": {}, "42069/tcp": {}, "42069/udp": {}}
+	want := map[string]struct{}{
+		"2049/tcp": {}, "2049/udp": {}, "111/tcp": {}, "111/udp": {}, "4444/tcp": {}, "42069/tcp": {}, "42069/udp": {},
+	}
 	if !maps.Equal(got.Config.ExposedPorts, want) {
 		t.Errorf("the ports are %v, want %v", got.Config.ExposedPorts, want)
 	}
@@ -107,97 +115,6 @@ func (e *engine) checkImage(t *testing.T) {
 	if got := e.docker(t, "run", "--rm", "--network", "none", "shoal", "version"); !strings.HasPrefix(got, "shoal "+release+" ") {
 		t.Errorf("the program says %q, want the version %s", got, release)
 	}
-}
-
-// variant is another way to start the image.
-type variant struct {
-	name string
-	args []string
-	uid  string // of the process, once it serves; empty if it has to end with an error
-	want string // in the log
-	caps bool   // it may still have capabilities in its bounding set
-}
-
-// variants starts the image in each of the ways that it is made for, all at once.
-func (e *engine) variants(t *testing.T) {
-	locked := filepath.Join(t.TempDir(), "of root")
-	if err := os.Mkdir(locked, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	hardened := []string{"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"}
-	list := []variant{
-		{name: "plain", uid: "65532", caps: true},
-		{name: "uid568", args: append(hardened, "--user", "568:568"), uid: "568"},
-		{name: "locked", args: append(hardened, "--volume", locked+":/data"), want: "SHOAL_DATA_DIR"},
-	}
-	for _, v := range list {
-		args := append([]string{"run", "--detach", "--name", v.name, "--env", "SHOAL_BT_DHT=false"}, v.args...)
-		e.docker(t, append(args, "shoal")...)
-	}
-	for _, v := range list {
-		e.checkVariant(t, v)
-	}
-	var names []string
-	for _, v := range list {
-		names = append(names, v.name)
-	}
-	begin := time.Now()
-	e.docker(t, append([]string{"stop"}, names...)...)
-	for _, v := range list {
-		got := e.inspect(t, v.name).State.ExitCode
-		if v.uid != "" && got != 0 || v.uid == "" && got != 1 {
-			t.Errorf("%s: the exit code is %d\n%s", v.name, got, e.logs(t, v.name))
-		}
-	}
-	t.Logf("%d containers stopped in %v", len(names), time.Since(begin))
-	e.docker(t, append([]string{"rm", "--volumes"}, names...)...)
-}
-
-func (e *engine) checkVariant(t *testing.T, v variant) {
-	t.Helper()
-	if v.uid == "" {
-		await(t, v.name+" ends", healthLimit, func() bool { return e.inspect(t, v.name).State.Status == "exited" })
-		if log := e.logs(t, v.name); !strings.Contains(log, v.want) {
-			t.Errorf("%s: the log lacks %q:\n%s", v.name, v.want, log)
-		}
-		return
-	}
-	c := e.inspect(t, v.name)
-	await(t, v.name+" serves", healthLimit, func() bool { return serves(t, "http://"+c.address()+":4444/healthz") })
-	e.docker(t, "exec", v.name, "/appliance", "healthcheck")
-	e.checkPrivileges(t, v.name, v.uid, v.caps)
-}
-
-// checkPrivileges looks at the process of a container.
-func (e *engine) checkPrivileges(t *testing.T, name, uid string, bounded bool) {
-	t.Helper()
-	pid := e.inspect(t, name).State.Pid
-	if got, want := status(t, pid, "Uid"), strings.TrimSpace(strings.Repeat(uid+" ", 4)); got != want {
-		t.Errorf("%s: the users are %q, want %q", name, got, want)
-	}
-	fields := []string{"CapInh", "CapPrm", "CapEff", "CapAmb"}
-	if !bounded {
-		fields = append(fields, "CapBnd")
-	}
-	for _, field := range fields {
-		got := status(t, pid, field)
-		t.Logf("%s: %s %s", name, field, got)
-		if got != noPrivilege {
-			t.Errorf("%s: %s is %s, want no capability", name, field, got)
-		}
-	}
-}
-
-// logs returns what a container has logged.
-func (e *engine) logs(t *testing.T, name string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
-	defer cancel()
-	out, err := e.command(ctx, "logs", name).CombinedOutput()
-	if err != nil {
-		t.Errorf("docker logs: %v", err)
-	}
-	return string(out)
 }
 
 // client keeps no connection, which would be a goroutine after the test.
@@ -223,7 +140,8 @@ func serves(t *testing.T, url string) bool {
 func (e *engine) checkLeft(t *testing.T) {
 	t.Helper()
 	for what, args := range map[string][]string{
-		"containers": {"ps", "--all", "--quiet"}, "volumes": {"volume", "ls", "--quiet"}, "networks": {"network", "ls", "--quiet", "--filter", "type=custom"},
+		"containers": {"ps", "--all", "--quiet"}, "volumes": {"volume", "ls", "--quiet"},
+		"networks": {"network", "ls", "--quiet", "--filter", "type=custom"},
 	} {
 		if got := e.docker(t, args...); got != "" {
 			t.Errorf("%s were left behind: %s", what, got)
@@ -245,8 +163,9 @@ func (e *engine) checkLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	containers := regexp.MustCompile(`^(appliance|containerd-shim|docker-proxy)`)
 	for _, p := range processes {
-		if name, err := os.ReadFile(p); err == nil && regexp.MustCompile(`^(appliance|containerd-shim|docker-proxy)`).Match(name) && !isZombie(p) {
+		if name, err := os.ReadFile(p); err == nil && containers.Match(name) && !isZombie(p) {
 			t.Errorf("the process %s was left behind", name)
 		}
 	}
@@ -262,6 +181,5 @@ func iptables(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
 	defer cancel()
-	cmd := newCommand(ctx, "iptables", "--table", "nat", "--list-rules")
-	return run(t, cmd)
+	return run(t, newCommand(ctx, "iptables", "--table", "nat", "--list-rules"))
 }
