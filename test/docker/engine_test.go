@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -199,10 +201,13 @@ func (c *container) address() string {
 	return ""
 }
 
-// readStatus returns the fields of a thread's status in /proc.
+// readStatus returns the fields of a thread's status in /proc, or nil if the thread has ended.
 func readStatus(t *testing.T, file string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

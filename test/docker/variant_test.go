@@ -94,6 +94,9 @@ func (e *engine) checkPrivileges(t *testing.T, name, uid string, bounded bool) {
 	}
 	for _, thread := range threads {
 		got := readStatus(t, thread)
+		if got == nil {
+			continue
+		}
 		if thread == threads[0] {
 			t.Logf("%.12s: Uid %s, CapPrm %s, CapEff %s, CapBnd %s", name, got["Uid"], got["CapPrm"], got["CapEff"], got["CapBnd"])
 		}
