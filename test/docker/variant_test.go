@@ -32,10 +32,17 @@ func (e *engine) variants(t *testing.T) {
 	if err := os.Mkdir(given, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	secret := filepath.Join(t.TempDir(), "admin_password") // docker-compose mounts secrets the same way
+	if err := os.WriteFile(secret, []byte("correct horse battery staple\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	hardened := []string{"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"}
 	list := []variant{
 		{name: "plain", uid: "65532", caps: true},
 		{name: "uid568", args: slices.Concat(hardened, []string{"--user", "568:568"}), uid: "568"},
+		{name: "secret", args: slices.Concat(hardened, []string{
+			"--volume", secret + ":/run/secrets/admin_password:ro", "--env", "SHOAL_ADMIN_PASSWORD_FILE=/run/secrets/admin_password",
+		}), uid: "65532"},
 		{name: "puid", args: slices.Concat(hardened, []string{
 			"--user", "0:0", "--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "SETGID", "--cap-add", "SETUID",
 			"--env", "SHOAL_PUID=568", "--env", "SHOAL_PGID=568", "--volume", given + ":/data",
@@ -78,6 +85,9 @@ func (e *engine) checkVariant(t *testing.T, v variant) {
 	await(t, v.name+" serves", healthLimit, func() bool { return serves(t, "http://"+c.address()+":4444/healthz") })
 	e.docker(t, "exec", v.name, "/appliance", "healthcheck")
 	e.checkPrivileges(t, v.name, v.uid, v.caps)
+	if made := strings.Contains(e.logs(t, v.name), "password="); made != (v.name != "secret") {
+		t.Errorf("%s: a password was made: %v\n%s", v.name, made, e.logs(t, v.name))
+	}
 }
 
 // checkPrivileges looks at all threads of a container's process. bounded says that it may have a bounding set, of capabilities that a
