@@ -68,6 +68,9 @@ func layIn(ctx context.Context) (*stock, error) {
 		return nil, err
 	}
 	s := &stock{GoCache: filepath.Join(cache, "shoal-test", "docker", "go"), NPM: filepath.Join(cache, "shoal-test", "docker", "npm")}
+	if err := emptyAbove(s.GoCache, maxGoCache); err != nil {
+		return nil, err
+	}
 	golang := func(args ...string) ([]string, error) {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = repository
@@ -87,6 +90,31 @@ func layIn(ctx context.Context) (*stock, error) {
 		return nil, fmt.Errorf("compile the appliance: %w", err)
 	}
 	return s, s.fetchPackages(ctx)
+}
+
+// maxGoCache is in bytes, as all of Go's build cache goes into a base image. What one build needs is a third of that.
+const maxGoCache = 1200 << 20
+
+// emptyAbove removes a folder of more bytes than that.
+func emptyAbove(dir string, limit int64) error {
+	var total int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return nil // a file that goes meanwhile is none
+	})
+	if err == nil && total > limit {
+		err = os.RemoveAll(dir)
+	}
+	return err
 }
 
 func (s *stock) fetchPackages(ctx context.Context) error {
