@@ -24,7 +24,7 @@ const (
 	revision = "0123456789abcdef"
 	created  = "2026-01-02T03:04:05Z"
 	// maxImage is in bytes, of what is in the image: half of that is downloaded.
-	maxImage = 30 << 20
+	maxImage = 30_000_000
 
 	healthLimit = time.Minute      // until a container is healthy; normal is 10 s, the first time that Docker looks
 	stopLimit   = 10 * time.Second // until it has stopped, which is less than Docker's own limit
