@@ -8,17 +8,17 @@ SHELL := bash
 # A module file of their own keeps the linters' hundreds of dependencies out of the product's go.mod.
 TOOL := go tool -modfile=tools/go.mod
 
-# torrents/goutp is a module of its own, which ./... leaves out; here it goes by the name it replaces.
-PACKAGES := ./... github.com/anacrolix/go-utp
+# torrents/goutp and gowebrtc are modules of their own, which ./... leaves out; here they go by the names they replace.
+PACKAGES := ./... github.com/anacrolix/go-utp github.com/pion/webrtc/v4
 
 FUZZTIME ?= 20s
 
-# What takes apart what comes off the network: there a length may not fit an int.
-DECODERS := ./tree ./nfsfs/...
+# What takes apart what strangers made: there a length may not fit an int. make test-386 tests the rest, too.
+DECODERS := ./tree ./nfsfs/... ./torrents/cache ./archive/zip ./archive/tar ./archive/rar ./archive/names
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: build ## build and start the appliance on its defaults, with its data in ./data
@@ -28,14 +28,8 @@ run: build ## build and start the appliance on its defaults, with its data in ./
 LIB := web/static/lib
 .PHONY: assets
 assets: $(LIB)/htmx.js ## put the libraries of the pages in place
-$(LIB)/htmx.js: web/package-lock.json
-	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	mkdir -p $(LIB)
-	cp web/node_modules/@picocss/pico/css/pico.min.css $(LIB)/pico.css
-	cp web/node_modules/uplot/dist/uPlot.min.css $(LIB)/uplot.css
-	cp web/node_modules/uplot/dist/uPlot.iife.min.js $(LIB)/uplot.js
-	cp web/node_modules/htmx.org/dist/htmx.min.js $(LIB)/htmx.js
-	touch $(LIB)/htmx.js
+$(LIB)/htmx.js: web/package-lock.json web/assets.sh
+	web/assets.sh
 
 .PHONY: build
 build: assets ## build bin/appliance: static, without the paths of this machine
@@ -65,7 +59,7 @@ reproducible: assets ## see that the same source gives the same bytes in another
 	done; \
 	cmp "$$work/one/appliance" "$$work/two/deeper/appliance"
 
-# goreleaser is large: the first use compiles it, which takes minutes. v2.16 and later want a module that the Go module proxy lacks.
+# goreleaser is large: the first use compiles it, which takes minutes. v2.17 wants a module that the Go module proxy lacks.
 GORELEASER := go run github.com/goreleaser/goreleaser/v2@v2.15.1
 
 .PHONY: release-check
@@ -79,6 +73,12 @@ snapshot: reproducible ## make a release of what is here, in dist, for nobody el
 .PHONY: release
 release: reproducible ## make the release that this commit's tag names, in dist; docs/release.md says what else there is to do
 	$(GORELEASER) release --clean
+
+# The version in it is what git calls this commit.
+.PHONY: image
+image: ## build the container image shoal, for this machine
+	docker build --tag shoal --build-arg VERSION="$$(git describe --tags --always --dirty)" --build-arg REVISION="$$(git rev-parse HEAD)" \
+	   --build-arg CREATED="$$(date -u +%FT%TZ)" .
 
 .PHONY: demo
 demo: ## show the whole thing at work, with peers of its own on this machine
@@ -104,6 +104,10 @@ test: cc assets ## run every test, end-to-end ones too; lists what was skipped, 
 .PHONY: test-386
 test-386: ## run the unit tests of all packages where an int has 32 bits
 	GOARCH=386 CGO_ENABLED=0 go test -short -count=1 $$(go list $(PACKAGES) | grep -v '^shoal/test/')
+
+.PHONY: test-docker
+test-docker: cc assets ## run the tests of the container image only, in a Docker engine of their own; make test has them, too
+	go test -json -race -count=1 -timeout 30m ./test/docker | go run ./test/report $(if $(filter true,$(CI)),-noskip)
 
 .PHONY: short
 short: cc assets ## run the quick tests only, for while you write
@@ -177,6 +181,8 @@ typecheck: assets ## see whether it compiles for every system that releases are 
 	go run ./test/typecheck $(TARGETS)
 
 # Only the product's own module: torrents/goutp has no go.sum, as it is never built on its own.
+
+# Only the product's own module: torrents/goutp and gowebrtc have no go.sum, as they are never built on their own.
 .PHONY: tidy-check
 tidy-check:
 	go mod tidy -diff

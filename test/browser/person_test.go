@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"shoal/test/appliance"
 	"shoal/test/browser"
 	"shoal/test/debian"
@@ -23,22 +21,11 @@ import (
 	"shoal/test/seeder"
 )
 
-func TestMain(m *testing.M) {
-	code := netns.Run(prepare, func() int {
-		code := appliance.Run(m)
-		if err := goleak.Find(); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return code
-	})
-	appliance.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(appliance.RunApart(m, prepare)) }
 
 // prepare gets everything that the tests do not make themselves, as they have no network.
 func prepare() error {
-	return errors.Join(browser.Prepare(), seeder.Prepare(), debian.Ensure("libnfs-utils"), appliance.Prepare())
+	return errors.Join(browser.Prepare(), seeder.Prepare(), debian.Ensure("libnfs-utils"))
 }
 
 const (

@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,29 +17,15 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"shoal/test/appliance"
 	"shoal/test/complete"
 	"shoal/test/debian"
-	"shoal/test/netns"
 )
 
-func TestMain(m *testing.M) {
-	code := netns.Run(prepare, func() int {
-		code := appliance.Run(m)
-		if err := goleak.Find(); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return code
-	})
-	appliance.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(appliance.RunApart(m, prepare)) }
 
 func prepare() error {
-	return errors.Join(debian.Ensure("libnfs-utils", "rpcbind", "nfs-common", "netbase", "nginx", "iproute2"), appliance.Prepare())
+	return debian.Ensure("libnfs-utils", "rpcbind", "nfs-common", "netbase", "nginx", "iproute2")
 }
 
 // commandTime is how long a client may take. Normal is below a second; those that ask again when there

@@ -18,32 +18,18 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"shoal/test/appliance"
 	"shoal/test/browser"
 	"shoal/test/debian"
 	"shoal/test/guest"
-	"shoal/test/netns"
 	"shoal/test/seeder"
 )
 
-func TestMain(m *testing.M) {
-	code := netns.Run(prepare, func() int {
-		code := appliance.Run(m)
-		if err := goleak.Find(); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return code
-	})
-	appliance.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(appliance.RunApart(m, prepare)) }
 
 // prepare gets everything that the tests do not make themselves, as they have no network.
 func prepare() error {
-	return errors.Join(seeder.Prepare(), guest.Prepare(), browser.Prepare(), debian.Ensure("iproute2"), appliance.Prepare())
+	return errors.Join(seeder.Prepare(), guest.Prepare(), browser.Prepare(), debian.Ensure("iproute2"))
 }
 
 // deadline is for everything that a test waits for.

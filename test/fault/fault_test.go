@@ -23,24 +23,11 @@ import (
 	"github.com/anacrolix/torrent/bencode"
 	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/storage"
-	"go.uber.org/goleak"
 
 	"shoal/test/appliance"
-	"shoal/test/netns"
 )
 
-func TestMain(m *testing.M) {
-	code := netns.Run(appliance.Prepare, func() int {
-		code := appliance.Run(m)
-		if err := goleak.Find(); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return code
-	})
-	appliance.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(appliance.RunApart(m, func() error { return nil })) }
 
 // route is where the tests add what they read.
 const route = "r"

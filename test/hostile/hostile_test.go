@@ -28,29 +28,18 @@ import (
 
 	"shoal/test/appliance"
 	"shoal/test/debian"
-	"shoal/test/netns"
 	"shoal/test/seeder"
 	"shoal/torrents"
 )
 
 func TestMain(m *testing.M) {
-	code := netns.Run(prepare, func() int {
-		code := appliance.Run(m)
-		// The NFS client has a goroutine that never ends.
-		client := goleak.IgnoreAnyFunction("github.com/willscott/go-nfs-client/nfs.(*Target).cleanupCache")
-		if err := goleak.Find(client); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return code
-	})
-	appliance.Remove()
-	os.Exit(code)
+	// The NFS client has a goroutine that never ends.
+	os.Exit(appliance.RunApart(m, prepare, goleak.IgnoreAnyFunction("github.com/willscott/go-nfs-client/nfs.(*Target).cleanupCache")))
 }
 
 // prepare gets everything that the tests do not make themselves, as they have no network.
 func prepare() error {
-	return errors.Join(seeder.Prepare(), debian.Ensure("iproute2", "nginx"), appliance.Prepare())
+	return errors.Join(seeder.Prepare(), debian.Ensure("iproute2", "nginx"))
 }
 
 // limit is how long anything here may take.

@@ -8,7 +8,6 @@ import (
 	"bufio"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"io"
 	"maps"
 	"os"
@@ -26,9 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(netns.Run(func() error {
-		return errors.Join(debian.Ensure("iproute2", "python3-zeroconf"), appliance.Prepare())
-	}, func() int { return appliance.Run(m) }))
+	os.Exit(appliance.RunApart(m, func() error { return debian.Ensure("iproute2", "python3-zeroconf") }))
 }
 
 const (

@@ -20,8 +20,9 @@ const repository = "../.."
 
 // config is what the tests look at of .goreleaser.yml.
 type config struct {
-	Builds []struct{ Targets []string }
-	NFPMs  []struct {
+	Builds   []struct{ Targets []string }
+	Archives []struct{ Files []struct{ Src string } }
+	NFPMs    []struct {
 		PackageName string `yaml:"package_name"`
 		Bindir      string
 		Contents    []struct {
@@ -44,8 +45,8 @@ func readConfig(t *testing.T) *config {
 	if err := yaml.Unmarshal(b, &c); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Builds) != 1 || len(c.NFPMs) != 1 {
-		t.Fatalf(".goreleaser.yml has %d builds and %d packages, want one of each", len(c.Builds), len(c.NFPMs))
+	if len(c.Builds) != 1 || len(c.Archives) != 1 || len(c.NFPMs) != 1 {
+		t.Fatalf(".goreleaser.yml has %d builds, %d archives and %d packages, want one of each", len(c.Builds), len(c.Archives), len(c.NFPMs))
 	}
 	return &c
 }

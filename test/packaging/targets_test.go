@@ -31,3 +31,28 @@ func TestTargets(t *testing.T) {
 		t.Errorf(".goreleaser.yml has the targets\n%v, and the Makefile\n%v", got, want)
 	}
 }
+
+// TestFiles: what goes into archives and packages is there, but for what is made for a release.
+func TestFiles(t *testing.T) {
+	c := readConfig(t)
+	var sources []string
+	for _, f := range c.Archives[0].Files {
+		sources = append(sources, strings.TrimSuffix(f.Src, "/**"))
+	}
+	for _, f := range c.NFPMs[0].Contents {
+		if f.Type != "symlink" {
+			sources = append(sources, f.Src)
+		}
+	}
+	if len(sources) < 10 {
+		t.Errorf("archives and packages have %q only", sources)
+	}
+	for _, source := range sources {
+		if strings.HasPrefix(source, "bin/") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(repository, source)); err != nil {
+			t.Errorf("for a release: %v", err)
+		}
+	}
+}

@@ -68,6 +68,7 @@ var packages = []string{"transmission-daemon", "transmission-cli", "python3-libt
 // Daemon is one transmission-daemon. Its methods are for the test's own goroutine.
 type Daemon struct {
 	config   string // directory of its settings and its memory of torrents
+	address  string // where it accepts peers
 	peerPort int
 	rpc      *rpcClient
 	seeding  []string // infohashes of what was added, for Restart
@@ -79,11 +80,18 @@ type Daemon struct {
 // when the test ends; after a failed test the end of its log is logged.
 func Start(tb testing.TB, dataDir string) *Daemon {
 	tb.Helper()
+	return StartOn(tb, dataDir, "127.0.0.1")
+}
+
+// StartOn is Start with the IPv4 address of this machine where the daemon accepts peers: one that those reach which are not on the
+// loopback net.
+func StartOn(tb testing.TB, dataDir, address string) *Daemon {
+	tb.Helper()
 	peerPort, rpcPort, err := freePorts()
 	if err != nil {
 		tb.Fatalf("ports for transmission-daemon: %v", err)
 	}
-	d := &Daemon{config: tb.TempDir(), peerPort: peerPort, rpc: newRPCClient(rpcPort)}
+	d := &Daemon{config: tb.TempDir(), address: address, peerPort: peerPort, rpc: newRPCClient(rpcPort)}
 	if err := d.writeSettings(dataDir, rpcPort); err != nil {
 		tb.Fatalf("settings of transmission-daemon: %v", err)
 	}
@@ -103,7 +111,7 @@ func Start(tb testing.TB, dataDir string) *Daemon {
 
 // Addr is where the daemon accepts peers, as host:port. It stays the same after Restart.
 func (d *Daemon) Addr() string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.peerPort))
+	return net.JoinHostPort(d.address, strconv.Itoa(d.peerPort))
 }
 
 // Add gives the daemon a torrent whose data lies complete in its directory, and returns the infohash (40
@@ -221,7 +229,7 @@ func (d *Daemon) writeSettings(dataDir string, rpcPort int) error {
 	}
 	settings, err := json.Marshal(map[string]any{
 		"download-dir":      dataDir,
-		"bind-address-ipv4": "127.0.0.1",
+		"bind-address-ipv4": d.address,
 		"bind-address-ipv6": "::1",
 		"peer-port":         d.peerPort,
 

@@ -9,14 +9,11 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"shoal/test/appliance"
 	"shoal/test/complete"
@@ -36,20 +33,9 @@ const (
 
 var networks = []string{"tcp", "udp"}
 
-func TestMain(m *testing.M) {
-	code := netns.Run(prepare, func() int {
-		code := appliance.Run(m)
-		if err := goleak.Find(); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return code
-	})
-	appliance.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(appliance.RunApart(m, prepare)) }
 
-func prepare() error { return errors.Join(debian.Ensure("tshark"), appliance.Prepare()) }
+func prepare() error { return debian.Ensure("tshark") }
 
 // handles are those of the things that calls are about, as LOOKUP returns them.
 type handles struct {
