@@ -77,7 +77,12 @@ func explainOpen(cfg *Config, err error) error {
 			setting, dir = "CACHE_DIR", cfg.CacheDir
 		}
 	}
-	if isPath {
+	return explainFolder(setting, dir, err)
+}
+
+// explainFolder says what is wrong with the folder of a setting.
+func explainFolder(setting, dir string, err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		if why := explainPath(path, setting, dir); why != nil {
 			return fmt.Errorf("%s%s: %w", prefix, setting, why)
 		}
