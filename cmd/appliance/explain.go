@@ -122,18 +122,24 @@ func explainDenied(path, dir string, errno syscall.Errno) error {
 	}
 	me := self()
 	whose, ok := owner(info)
+	need := fs.FileMode(0o600) // of its owner
+	if info.IsDir() {
+		need = 0o700
+	}
 	switch {
 	case !ok:
 		return fmt.Errorf("%s has the permissions %v, and Shoal may not use it (%w)", path, info.Mode(), errno)
 	case me.uid == 0:
 		return fmt.Errorf("%s belongs to %v (%v), and Shoal runs as root without the capabilities to use it all the same (%w): "+
 			"start it as its owner, in Compose with `user: \"%v\"`", path, whose, info.Mode(), errno, whose)
-	case me.uid == whose.uid && info.Mode().Perm()&0o600 == 0o600:
+	case me.uid == whose.uid && info.Mode().Perm()&need == need:
 		return fmt.Errorf("%s belongs to %v (%v), who Shoal runs as, but something else of this machine forbids it to use it (%w), "+
 			"such as SELinux (volumes need :z or :Z there) or AppArmor", path, whose, info.Mode(), errno)
 	}
 	remedy := fmt.Sprintf("give it to Shoal (chown -R %v %s)", me, dir)
-	if !below(dir, path) { // what is around the folder is not for Shoal to have
+	if me.uid == whose.uid {
+		remedy = fmt.Sprintf("let its owner use it (chmod u+rwX %s)", path)
+	} else if !below(dir, path) { // what is around the folder is not for Shoal to have
 		remedy = fmt.Sprintf("make %[2]s, give that to Shoal (chown -R %[1]v %[2]s), and let it get there (chmod o+x %[3]s)", me, dir, path)
 	}
 	return fmt.Errorf("%s belongs to %v (%v), and Shoal runs as %v, who may not use it (%w): %s, "+
