@@ -22,36 +22,40 @@ import (
 
 // explainListen says why a port cannot be opened.
 func explainListen(setting, addr string, err error) error {
-	_, port, _ := net.SplitHostPort(addr) // checked with the configuration
+	host, port, _ := net.SplitHostPort(addr) // checked with the configuration
+	number, _ := strconv.Atoi(port)
 	what := "port " + port
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		what = strings.ToUpper(strings.TrimRight(op.Net, "46")) + " " + what
 	}
-	switch errno := errnoOf(err); errno {
-	case syscall.EADDRINUSE:
+	switch errno := errnoOf(err); {
+	case errno == syscall.EADDRINUSE:
 		by := "stop the program that has it"
 		if setting == "NFS_ADDR" {
 			by += ", which on a NAS is often its own NFS server"
 		}
 		return fmt.Errorf("%s%s: %s is taken (%w): %s, or set %[1]s%[2]s to another port, such as %[6]s; "+
-			"a container with a network of its own can publish it as another port instead", prefix, setting, what, errno, by, otherPort(port))
-	case syscall.EACCES:
+			"a container with a network of its own can publish it as another port instead",
+			prefix, setting, what, errno, by, net.JoinHostPort(host, otherPort(number)))
+	case errno == syscall.EACCES && number < firstOrdinaryPort:
 		return fmt.Errorf("%s%s: %s is for root only (%w): set %[1]s%[2]s to one above 1023, or give Shoal the capability NET_BIND_SERVICE",
 			prefix, setting, what, errno)
-	case syscall.EADDRNOTAVAIL:
+	case errno == syscall.EADDRNOTAVAIL:
 		return fmt.Errorf("%s%s: %s is not an address of this machine (%w)", prefix, setting, addr, errno)
 	}
 	return fmt.Errorf("%s%s: %w", prefix, setting, err)
 }
 
-// otherPort is an example of an address with another port.
-func otherPort(port string) string {
+// firstOrdinaryPort is the first that is not for root only, as systems have it.
+const firstOrdinaryPort = 1024
+
+// otherPort is an example of another port.
+func otherPort(port int) string {
 	const away = 10000
-	n, _ := strconv.Atoi(port)
-	if n += away; n > math.MaxUint16 {
-		n -= 2 * away
+	if port += away; port > math.MaxUint16 {
+		port -= 2 * away
 	}
-	return fmt.Sprintf(":%d", n)
+	return strconv.Itoa(port)
 }
 
 // errnoOf returns what the system said, or 0.
