@@ -71,8 +71,11 @@ func enter(in *os.Root, name string, to identity) (*os.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := root.Stat(".")
-	if err == nil && !os.SameFile(info, now) {
+	opened, err := root.Stat(".")
+	if err == nil {
+		info, err = in.Lstat(name) // again, as to open it may have had a disk mounted there
+	}
+	if err == nil && !os.SameFile(info, opened) {
 		err = errLink
 	}
 	if err == nil && made {
