@@ -258,7 +258,7 @@ var badValues = map[string][]string{
 	"LOG_FORMAT":          {"xml", "JSON"},
 	"PUID":                {"-1", "media", "1000:1000", "0x10", "2147483648", "99999999999999999999", "1 000"},
 	"PGID":                {"-1", "users"},
-	"UMASK":               {"u=rwx", "8", "1777", "-22", "0o22"},
+	"UMASK":               {"u=rwx", "8", "1777", "-22", "0o22", "777", "100"},
 	"TZ":                  {"Berlin", "Europe/Nowhere", "../etc/passwd", "CEST"},
 }
 

@@ -22,36 +22,40 @@ import (
 
 // explainListen says why a port cannot be opened.
 func explainListen(setting, addr string, err error) error {
-	_, port, _ := net.SplitHostPort(addr) // checked with the configuration
+	host, port, _ := net.SplitHostPort(addr) // checked with the configuration
+	number, _ := strconv.Atoi(port)
 	what := "port " + port
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		what = strings.ToUpper(strings.TrimRight(op.Net, "46")) + " " + what
 	}
-	switch errno := errnoOf(err); errno {
-	case syscall.EADDRINUSE:
+	switch errno := errnoOf(err); {
+	case errno == syscall.EADDRINUSE:
 		by := "stop the program that has it"
 		if setting == "NFS_ADDR" {
 			by += ", which on a NAS is often its own NFS server"
 		}
 		return fmt.Errorf("%s%s: %s is taken (%w): %s, or set %[1]s%[2]s to another port, such as %[6]s; "+
-			"a container with a network of its own can publish it as another port instead", prefix, setting, what, errno, by, otherPort(port))
-	case syscall.EACCES:
+			"a container with a network of its own can publish it as another port instead",
+			prefix, setting, what, errno, by, net.JoinHostPort(host, otherPort(number)))
+	case errno == syscall.EACCES && number < firstOrdinaryPort:
 		return fmt.Errorf("%s%s: %s is for root only (%w): set %[1]s%[2]s to one above 1023, or give Shoal the capability NET_BIND_SERVICE",
 			prefix, setting, what, errno)
-	case syscall.EADDRNOTAVAIL:
+	case errno == syscall.EADDRNOTAVAIL:
 		return fmt.Errorf("%s%s: %s is not an address of this machine (%w)", prefix, setting, addr, errno)
 	}
 	return fmt.Errorf("%s%s: %w", prefix, setting, err)
 }
 
-// otherPort is an example of an address with another port.
-func otherPort(port string) string {
+// firstOrdinaryPort is the first that is not for root only, as systems have it.
+const firstOrdinaryPort = 1024
+
+// otherPort is an example of another port.
+func otherPort(port int) string {
 	const away = 10000
-	n, _ := strconv.Atoi(port)
-	if n += away; n > math.MaxUint16 {
-		n -= 2 * away
+	if port += away; port > math.MaxUint16 {
+		port -= 2 * away
 	}
-	return fmt.Sprintf(":%d", n)
+	return strconv.Itoa(port)
 }
 
 // errnoOf returns what the system said, or 0.
@@ -77,7 +81,12 @@ func explainOpen(cfg *Config, err error) error {
 			setting, dir = "CACHE_DIR", cfg.CacheDir
 		}
 	}
-	if isPath {
+	return explainFolder(setting, dir, err)
+}
+
+// explainFolder says what is wrong with the folder of a setting.
+func explainFolder(setting, dir string, err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		if why := explainPath(path, setting, dir); why != nil {
 			return fmt.Errorf("%s%s: %w", prefix, setting, why)
 		}
@@ -117,18 +126,24 @@ func explainDenied(path, dir string, errno syscall.Errno) error {
 	}
 	me := self()
 	whose, ok := owner(info)
+	need := fs.FileMode(0o600) // of its owner
+	if info.IsDir() {
+		need = 0o700
+	}
 	switch {
 	case !ok:
 		return fmt.Errorf("%s has the permissions %v, and Shoal may not use it (%w)", path, info.Mode(), errno)
 	case me.uid == 0:
 		return fmt.Errorf("%s belongs to %v (%v), and Shoal runs as root without the capabilities to use it all the same (%w): "+
 			"start it as its owner, in Compose with `user: \"%v\"`", path, whose, info.Mode(), errno, whose)
-	case me.uid == whose.uid && info.Mode().Perm()&0o600 == 0o600:
+	case me.uid == whose.uid && info.Mode().Perm()&need == need:
 		return fmt.Errorf("%s belongs to %v (%v), who Shoal runs as, but something else of this machine forbids it to use it (%w), "+
 			"such as SELinux (volumes need :z or :Z there) or AppArmor", path, whose, info.Mode(), errno)
 	}
 	remedy := fmt.Sprintf("give it to Shoal (chown -R %v %s)", me, dir)
-	if !below(dir, path) { // what is around the folder is not for Shoal to have
+	if me.uid == whose.uid {
+		remedy = fmt.Sprintf("let its owner use it (chmod u+rwX %s)", path)
+	} else if !below(dir, path) { // what is around the folder is not for Shoal to have
 		remedy = fmt.Sprintf("make %[2]s, give that to Shoal (chown -R %[1]v %[2]s), and let it get there (chmod o+x %[3]s)", me, dir, path)
 	}
 	return fmt.Errorf("%s belongs to %v (%v), and Shoal runs as %v, who may not use it (%w): %s, "+

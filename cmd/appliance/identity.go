@@ -41,13 +41,13 @@ func parseID(text string) (int, error) {
 	return int(id), nil
 }
 
-// maxUmask takes all permissions.
-const maxUmask = 0o777
+// maxUmask takes all permissions of others. Without its own, Shoal could not use what it makes.
+const maxUmask = 0o077
 
 func parseUmask(text string) (int, error) {
 	mask, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || mask > maxUmask {
-		return 0, fmt.Errorf("%.40q has to be octal, such as 022 or 077", text)
+		return 0, fmt.Errorf("%.40q has to be octal and to leave Shoal its own permissions, such as 022 or 077", text)
 	}
 	return int(mask), nil
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -77,50 +76,44 @@ func explainDrop(cfg *Config, to identity, err error) error {
 
 // giveFolders makes the folders if they are missing, and gives them to a user with all that is in them, if they are somebody else's.
 func giveFolders(ctx context.Context, cfg *Config, to identity, log *slog.Logger) error {
-	for _, dir := range []string{cfg.DataDir, cfg.CacheDir} {
-		g := gift{to: to, dir: dir, log: log}
-		if watch, err := os.Stat(cfg.WatchDir); err == nil {
-			g.watch = watch
-		}
-		wrong, err := false, makeFolder(dir, to)
-		if err == nil {
-			wrong, err = g.isNeeded()
-		}
-		if errors.Is(err, fs.ErrPermission) {
-			continue // root with few capabilities: the user may, and if not, opening the library tells
-		}
-		if err != nil {
-			return explainOpen(cfg, err)
-		}
-		if !wrong {
-			continue
-		}
-		// Another instance that runs as somebody else must not lose its files.
-		if err := torrents.CheckUnlocked(cfg.DataDir, cfg.CacheDir); err != nil {
-			return explainOpen(cfg, err)
-		}
-		log.Info("giving a folder to the user that Shoal is going to be", "dir", dir, "user", to.String())
-		if err := g.give(ctx); err != nil {
-			return explainOpen(cfg, err)
+	for _, of := range []struct{ setting, dir string }{{"DATA_DIR", cfg.DataDir}, {"CACHE_DIR", cfg.CacheDir}} {
+		err := giveFolder(ctx, cfg, of.dir, to, log)
+		switch {
+		case errors.Is(err, errLink):
+			log.Info("a folder is not given to the user that Shoal is going to be, as a link leads to it that is not root's: "+
+				"the setting may name the folder itself", "setting", prefix+of.setting, "err", err)
+		case errors.Is(err, fs.ErrPermission):
+			// Root with few capabilities: the user may, and if not, opening the library tells.
+		case errors.Is(err, torrents.ErrLocked):
+			return explainOpen(cfg, err) // which may be about the other one
+		case err != nil:
+			return explainFolder(of.setting, of.dir, err)
 		}
 	}
 	return nil
 }
 
-// makeFolder makes a folder, and those it is in, all of which are the user's then. Those that are there are left alone.
-func makeFolder(dir string, to identity) error {
-	err := os.Mkdir(dir, 0o755)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
-		if err := makeFolder(filepath.Dir(dir), to); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, 0o755)
+// giveFolder is giveFolders for one of them.
+func giveFolder(ctx context.Context, cfg *Config, dir string, to identity, log *slog.Logger) error {
+	root, err := openFolder(dir, to)
+	if err != nil {
+		return err
 	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	defer func() { _ = root.Close() }() // nothing was written
+	g := gift{to: to, dir: dir, root: root, log: log}
+	if g.top, err = root.Stat("."); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Lchown(dir, to.uid, to.gid)
+	if watch, err := os.Stat(cfg.WatchDir); err == nil {
+		g.watch = watch
 	}
-	return err
+	if needed, err := g.isNeeded(); err != nil || !needed {
+		return err
+	}
+	// Another instance that runs as somebody else must not lose its files.
+	if err := torrents.CheckUnlocked(cfg.DataDir, cfg.CacheDir); err != nil {
+		return err
+	}
+	log.Info("giving a folder to the user that Shoal is going to be", "dir", dir, "user", to.String())
+	return g.give(ctx)
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -219,6 +220,12 @@ func TestStartWithoutRights(t *testing.T) {
 	if strings.Contains(got.stderr, "ignored") || !strings.Contains(got.stderr, "was started as the user that SHOAL_PUID names") {
 		t.Errorf("the log is not content with who it was started as:\n%s", got.stderr)
 	}
+	mine := filepath.Join(dir, "mine")
+	if err := errors.Join(os.Mkdir(mine, 0o500), os.Chown(mine, 4242, 4343)); err != nil {
+		t.Fatal(err)
+	}
+	got = runAs(t, environment(t, "SHOAL_DATA_DIR="+mine), other...)
+	checkEnd(t, "its own folder, read-only", got, "SHOAL_DATA_DIR: "+mine+" belongs to 4242:4343 (dr-x------)", "chmod u+rwX "+mine)
 	got = runAs(t, environment(t, "SHOAL_CACHE_DIR="+theirs), powerless...)
 	checkEnd(t, "root without capabilities", got, "SHOAL_CACHE_DIR: "+theirs+" belongs to 4999:4999", "root without the capabilities", `4999:4999\"`)
 	got = runAs(t, environment(t, "PUID=4242"), powerless...)
