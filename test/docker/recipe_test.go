@@ -68,9 +68,12 @@ func TestRecipes(t *testing.T) {
 		if strings.Contains(r.words, "Delete `ports:`") {
 			main = withoutPorts(file)
 		}
-		got := config(t, "", main, r.yaml)
+		got := config(t, "SHOAL_NFS_PORT=12049\n", main, r.yaml)
 		if !strings.Contains(got, wants[i]) {
 			t.Errorf("recipe %d: the result lacks %q:\n%s\n%s", i+1, wants[i], r.words, got)
+		}
+		if strings.Contains(strings.ReplaceAll(got, "12049", ""), "2049") {
+			t.Errorf("recipe %d: not everybody uses the port that .env says:\n%s", i+1, got)
 		}
 		if strings.Contains(got, "network_mode") && strings.Contains(got, "published: 42069") {
 			t.Errorf("recipe %d: a container cannot publish ports and have the network of others:\n%s", i+1, got)
