@@ -13,12 +13,12 @@ PACKAGES := ./... github.com/anacrolix/go-utp github.com/pion/webrtc/v4
 
 FUZZTIME ?= 20s
 
-# What takes apart what comes off the network: there a length may not fit an int.
-DECODERS := ./tree ./nfsfs/...
+# What takes apart what strangers made: there a length may not fit an int. make test-386 tests the rest, too.
+DECODERS := ./tree ./nfsfs/... ./torrents/cache ./archive/zip ./archive/tar ./archive/rar ./archive/names
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: build ## build and start the appliance on its defaults, with its data in ./data
@@ -34,6 +34,45 @@ $(LIB)/htmx.js: web/package-lock.json web/assets.sh
 .PHONY: build
 build: assets ## build bin/appliance: static, without the paths of this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/appliance ./cmd/appliance
+
+# What releases are for; .goreleaser.yml has the same list, which test/packaging compares. ARM is that of Debian's armhf.
+TARGETS := linux/amd64 linux/arm64 linux/arm linux/386 darwin/amd64 darwin/arm64 freebsd/amd64 windows/amd64
+RELEASE_FLAGS := -trimpath -buildvcs=true -ldflags '-s -w -buildid='
+
+.PHONY: cross
+cross: assets ## compile for every system that releases are for, into bin/cross; make typecheck takes seconds
+	@for target in $(TARGETS); do \
+	   echo "$$target"; \
+	   CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} GOARM=7 \
+	      go build $(RELEASE_FLAGS) -o "bin/cross/appliance-$${target/\//-}" ./cmd/appliance; \
+	done
+
+# A cache of its own for each, or the second would be what the first had left.
+.PHONY: reproducible
+reproducible: assets ## see that the same source gives the same bytes in another folder
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	for copy in one two/deeper; do \
+	   git clone -q . "$$work/$$copy/source"; \
+	   cp -r $(LIB) "$$work/$$copy/source/$(LIB)"; \
+	   (cd "$$work/$$copy/source" && CGO_ENABLED=0 GOCACHE="$$work/$$copy/cache" go build $(RELEASE_FLAGS) -o "$$work/$$copy/" ./cmd/appliance); \
+	   (cd "$$work/$$copy" && sha256sum appliance); \
+	done; \
+	cmp "$$work/one/appliance" "$$work/two/deeper/appliance"
+
+# goreleaser is large: the first use compiles it, which takes minutes. v2.17 wants a module that the Go module proxy lacks.
+GORELEASER := go run github.com/goreleaser/goreleaser/v2@v2.15.1
+
+.PHONY: release-check
+release-check: ## check .goreleaser.yml
+	$(GORELEASER) check
+
+.PHONY: snapshot
+snapshot: reproducible ## make a release of what is here, in dist, for nobody else
+	$(GORELEASER) release --snapshot --clean
+
+.PHONY: release
+release: reproducible ## make the release that this commit's tag names, in dist; docs/release.md says what else there is to do
+	$(GORELEASER) release --clean
 
 # The version in it is what git calls this commit.
 .PHONY: image
@@ -60,6 +99,11 @@ test: cc assets ## run every test, end-to-end ones too; lists what was skipped, 
 	   go test -json -race -count=1 -p 1 -timeout 30m $$(go list ./test/... | grep -E '$(TIMED)') || status=1; \
 	   exit $$status; \
 	} | go run ./test/report $(if $(filter true,$(CI)),-noskip)
+
+# -short leaves out what is the same on all machines and takes long.
+.PHONY: test-386
+test-386: ## run the unit tests of all packages where an int has 32 bits
+	GOARCH=386 CGO_ENABLED=0 go test -short -count=1 $$(go list $(PACKAGES) | grep -v '^shoal/test/')
 
 .PHONY: test-docker
 test-docker: cc assets ## run the tests of the container image only, in a Docker engine of their own; make test has them, too
@@ -107,7 +151,7 @@ cc:
 
 # LONG=true fuzzes too, each target for a minute.
 .PHONY: check
-check: fmt-check vet staticcheck lint tidy-check vuln ## check everything that needs no test run; LONG=true: fuzz, too
+check: fmt-check vet staticcheck lint tidy-check typecheck vuln ## check everything that needs no test run; LONG=true: fuzz, too
 	$(if $(filter true,$(LONG)),$(MAKE) fuzz FUZZTIME=1m)
 
 .PHONY: fmt
@@ -131,6 +175,13 @@ lint: ## run the linters of .golangci.yml
 	$(TOOL) golangci-lint config verify
 	$(TOOL) golangci-lint run ./...
 
+# What make cross would find, but for what only a linker sees.
+.PHONY: typecheck
+typecheck: assets ## see whether it compiles for every system that releases are for, without compiling
+	go run ./test/typecheck $(TARGETS)
+
+# Only the product's own module: torrents/goutp has no go.sum, as it is never built on its own.
+
 # Only the product's own module: torrents/goutp and gowebrtc have no go.sum, as they are never built on their own.
 .PHONY: tidy-check
 tidy-check:
@@ -147,4 +198,4 @@ vuln:
 
 .PHONY: clean
 clean: ## remove what was built; never touches ./data
-	rm -rf bin $(LIB) web/node_modules
+	rm -rf bin dist $(LIB) web/node_modules

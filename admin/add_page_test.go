@@ -234,8 +234,8 @@ func TestAddURLs(t *testing.T) {
 // TestAddLargeFiles: what is too large to be kept in the page has to be picked again.
 func TestAddLargeFiles(t *testing.T) {
 	s := openSite(t)
-	large := torrentFile("large", 16384*(maxCarried/2/20))
-	large2 := torrentFile("large 2", 16384*(maxCarried/2/20+20))
+	large := torrentFile("large", int64(16384*(maxCarried/2/20)))
+	large2 := torrentFile("large 2", int64(16384*(maxCarried/2/20+20)))
 	a := s.submit(t, file("1.torrent", large), file("2.torrent", large2), file("3.torrent", torrentFile("small", 5)), field("do", "preview"))
 	wantStatus(t, a, http.StatusOK)
 	wantTexts(t, a, "Choose it again below")

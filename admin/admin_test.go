@@ -479,9 +479,9 @@ func (c call) path(t testing.TB, route, infohash string) string {
 }
 
 // torrentFile is a .torrent of a single file of some bytes. Nobody has its data.
-func torrentFile(name string, size int) []byte {
+func torrentFile[N int | int64](name string, size N) []byte {
 	const pieceLength = 16384
-	hashes := strings.Repeat("h", 20*((size+pieceLength-1)/pieceLength))
+	hashes := strings.Repeat("h", int(20*((size+pieceLength-1)/pieceLength)))
 	return fmt.Appendf(nil, "d4:infod6:lengthi%de4:name%d:%s12:piece lengthi%de6:pieces%d:%see",
 		size, len(name), name, pieceLength, len(hashes), hashes)
 }

@@ -106,6 +106,9 @@ type Config struct {
 
 	// given is what the variables say that are set, by the name without SHOAL_.
 	given map[string]given
+
+	// notifySocket is where systemd wants to be told when this serves, if it does.
+	notifySocket string
 }
 
 // given is the value of a variable as it was written.
@@ -157,6 +160,7 @@ const (
 // variables picks ours out of the environment, the contents of files in their place.
 func (c *Config) variables(environ []string) (map[string]string, []string) {
 	vars := env.ToMap(environ)
+	c.notifySocket = vars["NOTIFY_SOCKET"]
 	var mistakes []string
 	known := make(map[string]bool)
 	c.given = make(map[string]given)

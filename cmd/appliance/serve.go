@@ -75,6 +75,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger, recent *logs.Rece
 		err = serveLibrary(ctx, cfg, ports, names, library, inside, log, recent)
 	}
 	log.Info("stopping")
+	tell(cfg, notifyStopping, log)
 	return errors.Join(err, inside.close(), library.Close())
 }
 
@@ -193,7 +194,15 @@ func serveLibrary(
 	})
 	log.Info("serving", "http", web.Addr().String(), "nfs", export.Addr().String())
 	log.Info("mount it", "command", mountCommand(export))
+	tell(cfg, notifyReady, log)
 	return group.Wait()
+}
+
+// tell tells systemd a state. It goes on without: what has to be, systemd sees to itself.
+func tell(cfg *Config, state string, log *slog.Logger) {
+	if err := notify(cfg.notifySocket, state); err != nil {
+		log.Warn("systemd was not told", "err", err)
+	}
 }
 
 // openAccess opens the account of who may use the site, and prints the password if there was none.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"shoal/admin"
 	"shoal/admin/locale"
+	"shoal/cmd/appliance/licences"
 	"shoal/web"
 )
 
@@ -130,7 +130,7 @@ func TestLicences(t *testing.T) {
 	ofTests := []string{"go.uber.org/goleak", "github.com/kylelemons/godebug"}
 	for _, module := range info.Deps {
 		if _, ok := listed[module.Path]; !ok && !slices.Contains(ofTests, module.Path) {
-			t.Errorf("no licence is known of %s; name it in licences.go", module.Path)
+			t.Errorf("no licence is known of %s; name it in licences/licences.go", module.Path)
 		}
 	}
 	b, err := os.ReadFile("../../web/package.json")
@@ -141,18 +141,12 @@ func TestLicences(t *testing.T) {
 	if err := json.Unmarshal(b, &npm); err != nil {
 		t.Fatal(err)
 	}
-	if len(npm.Dependencies) != len(pageLibraries) {
-		t.Errorf("the pages have %v, and listed are %v", npm.Dependencies, pageLibraries)
+	if len(npm.Dependencies) != len(licences.Pages) {
+		t.Errorf("the pages have %v, and listed are %v", npm.Dependencies, licences.Pages)
 	}
 	for name, version := range npm.Dependencies {
 		if got := listed[name].Version; got != version {
 			t.Errorf("%s is listed as %q, want %q", name, got, version)
-		}
-	}
-	spdx := regexp.MustCompile(`^[A-Za-z0-9.-]+(, [A-Za-z0-9.-]+)*$`)
-	for licence := range licences {
-		if !spdx.MatchString(licence) {
-			t.Errorf("%q is no list of licences", licence)
 		}
 	}
 }

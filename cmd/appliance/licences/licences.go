@@ -1,13 +1,13 @@
-package main
+// Package licences knows under which licences what others wrote is a part of Shoal: for the page of settings, and for those who make
+// releases.
+package licences
 
-import (
-	"runtime"
-	"runtime/debug"
-	"slices"
-	"strings"
-
-	"shoal/admin"
-)
+// Package is an npm package.
+type Package struct {
+	Name    string
+	Version string
+	Licence string // by SPDX identifier
+}
 
 // licences are those of the modules in the program, by SPDX identifier. go-llsqlite/adapter names none.
 var licences = map[string][]string{
@@ -114,32 +114,27 @@ var licences = map[string][]string{
 	},
 }
 
-// pageLibraries are those that make assets puts into the pages.
-var pageLibraries = []admin.Library{
+// Pages are the npm packages that make assets puts into the pages.
+var Pages = []Package{
 	{Name: "@picocss/pico", Version: "2.1.1", Licence: "MIT"},
 	{Name: "htmx.org", Version: "4.0.1", Licence: "0BSD"},
 	{Name: "uplot", Version: "1.6.32", Licence: "MIT"},
 }
 
-// libraries are what others wrote of this program, by name.
-func libraries() []admin.Library {
-	list := append(slices.Clone(pageLibraries), admin.Library{Name: "Go", Version: runtime.Version(), Licence: "BSD-3-Clause"})
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return list
-	}
+// GoLicence is that of Go's standard library and run time.
+const GoLicence = "BSD-3-Clause"
+
+// Of returns the licences of a module as SPDX identifiers with commas between them, NOASSERTION if it names none, and "" for a module
+// that is not in the program, as only tests have it.
+func Of(module string) string { return of[module] }
+
+// of has licences by module.
+var of = func() map[string]string {
 	of := make(map[string]string)
 	for licence, modules := range licences {
 		for _, module := range modules {
 			of[module] = licence
 		}
 	}
-	for _, module := range info.Deps {
-		if of[module.Path] == "" {
-			continue // a test has them; there is a test that the program has no others
-		}
-		list = append(list, admin.Library{Name: module.Path, Version: module.Version, Licence: of[module.Path]})
-	}
-	slices.SortFunc(list, func(a, b admin.Library) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
+	return of
+}()
