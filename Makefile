@@ -102,7 +102,7 @@ test: cc assets ## run every test, end-to-end ones too; lists what was skipped, 
 
 # -short leaves out what is the same on all machines and takes long.
 .PHONY: test-386
-test-386: ## run the unit tests of all packages where an int has 32 bits
+test-386: assets ## run the unit tests of all packages where an int has 32 bits
 	GOARCH=386 CGO_ENABLED=0 go test -short -count=1 $$(go list $(PACKAGES) | grep -v '^shoal/test/')
 
 .PHONY: test-docker

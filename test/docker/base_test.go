@@ -286,7 +286,7 @@ func (s *stock) node(r root) error {
 // importBase makes a base under the name that the Dockerfile has for it.
 func (e *engine) importBase(t *testing.T, image string, fill func(root) error, env ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), buildLimit)
 	defer cancel()
 	args := []string{"import"}
 	for _, v := range env {

@@ -23,7 +23,7 @@ import (
 const (
 	engineLimit = 30 * time.Second // until the engine answers, or has ended; normal is 1 s
 	callLimit   = 2 * time.Minute  // for a call of docker; normal is below 1 s
-	buildLimit  = 8 * time.Minute  // for the image, when nothing of it was compiled before
+	buildLimit  = 8 * time.Minute  // for a base or the image, when nothing of it was compiled before
 )
 
 // engine is a Docker engine of the test's own: its data is in a temporary folder, and its networks, mounts and processes are in the

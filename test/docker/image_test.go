@@ -136,15 +136,29 @@ func serves(t *testing.T, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// checkLeft looks for what was left behind when everything was removed.
+// checkLeft looks for what was left behind when everything was removed. Processes may end a little later than docker does.
 func (e *engine) checkLeft(t *testing.T) {
+	t.Helper()
+	var left []string
+	for deadline := time.Now().Add(engineLimit); ; time.Sleep(200 * time.Millisecond) {
+		if left = e.left(t); len(left) == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	for _, what := range left {
+		t.Errorf("left behind: %s", what)
+	}
+}
+
+// left lists what is there of containers.
+func (e *engine) left(t *testing.T) (list []string) {
 	t.Helper()
 	for what, args := range map[string][]string{
 		"containers": {"ps", "--all", "--quiet"}, "volumes": {"volume", "ls", "--quiet"},
 		"networks": {"network", "ls", "--quiet", "--filter", "type=custom"},
 	} {
 		if got := e.docker(t, args...); got != "" {
-			t.Errorf("%s were left behind: %s", what, got)
+			list = append(list, what+" "+got)
 		}
 	}
 	links, err := os.ReadDir("/proc/sys/net/ipv4/conf")
@@ -153,11 +167,11 @@ func (e *engine) checkLeft(t *testing.T) {
 	}
 	for _, l := range links {
 		if regexp.MustCompile(`^(br-|veth)`).MatchString(l.Name()) {
-			t.Errorf("the interface %s was left behind", l.Name())
+			list = append(list, "interface "+l.Name())
 		}
 	}
 	if rules := iptables(t); strings.Contains(rules, "DNAT") {
-		t.Errorf("published ports were left behind:\n%s", rules)
+		list = append(list, "published ports "+rules)
 	}
 	processes, err := filepath.Glob("/proc/[0-9]*/comm")
 	if err != nil {
@@ -166,9 +180,10 @@ func (e *engine) checkLeft(t *testing.T) {
 	containers := regexp.MustCompile(`^(appliance|containerd-shim|docker-proxy)`)
 	for _, p := range processes {
 		if name, err := os.ReadFile(p); err == nil && containers.Match(name) && !isZombie(p) {
-			t.Errorf("the process %s was left behind", name)
+			list = append(list, "process "+strings.TrimSpace(string(name)))
 		}
 	}
+	return list
 }
 
 // isZombie is true of a process that has ended, and whose parent is the test, which waits for those only that it started itself.

@@ -68,9 +68,12 @@ func TestRecipes(t *testing.T) {
 		if strings.Contains(r.words, "Delete `ports:`") {
 			main = withoutPorts(file)
 		}
-		got := config(t, nil, main, r.yaml)
+		got := config(t, "SHOAL_NFS_PORT=12049\n", main, r.yaml)
 		if !strings.Contains(got, wants[i]) {
 			t.Errorf("recipe %d: the result lacks %q:\n%s\n%s", i+1, wants[i], r.words, got)
+		}
+		if strings.Contains(strings.ReplaceAll(got, "12049", ""), "2049") {
+			t.Errorf("recipe %d: not everybody uses the port that .env says:\n%s", i+1, got)
 		}
 		if strings.Contains(got, "network_mode") && strings.Contains(got, "published: 42069") {
 			t.Errorf("recipe %d: a container cannot publish ports and have the network of others:\n%s", i+1, got)
@@ -88,18 +91,20 @@ func TestTakenPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var env []string
+	env := ""
 	for line := range strings.Lines(string(b)) {
 		if setting, ok := strings.CutPrefix(line, "#   SHOAL_"); ok && strings.Contains(setting, "=") {
-			env = append(env, "SHOAL_"+strings.TrimSpace(setting))
+			env += "SHOAL_" + setting
 		}
 	}
-	if len(env) != 3 {
+	if strings.Count(env, "\n") != 3 {
 		t.Errorf("the settings are %q, want three", env)
 	}
-	got := config(t, env, string(b), "")
+	const proxy = "SHOAL_HTTP_PORT=127.0.0.1:4444\n" // of docs/reverse-proxy.md
+	got := config(t, env+proxy, string(b), "")
 	for _, want := range []string{
 		"SHOAL_NFS_ADDR: :12049", "published: 12049\n      target: 12049", `SHOAL_PORTMAP_ADDR: "off"`, "published: 10111\n      target: 111",
+		"- 127.0.0.1:4444:4444/tcp\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("with %q the result lacks %q:\n%s", env, want, got)
@@ -107,11 +112,11 @@ func TestTakenPorts(t *testing.T) {
 	}
 }
 
-// config returns what docker-compose makes of a file and, unless it is empty, a docker-compose.override.yml beside it.
-func config(t *testing.T, env []string, main, override string) string {
+// config returns what docker-compose makes of a file with, unless they are empty, .env and docker-compose.override.yml beside it.
+func config(t *testing.T, env, main, override string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"docker-compose.yml": main, "docker-compose.override.yml": override} {
+	for name, text := range map[string]string{".env": env, "docker-compose.yml": main, "docker-compose.override.yml": override} {
 		if text == "" {
 			continue
 		}
@@ -123,7 +128,6 @@ func config(t *testing.T, env []string, main, override string) string {
 	defer cancel()
 	cmd := newCommand(ctx, "docker-compose", "config")
 	cmd.Dir = dir
-	cmd.Env = append(cmd.Env, env...)
 	out, err := output(cmd)
 	if err != nil {
 		t.Errorf("%v\nof\n%s", err, override)

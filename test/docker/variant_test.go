@@ -39,7 +39,9 @@ func (e *engine) variants(t *testing.T) {
 	hardened := []string{"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"}
 	list := []variant{
 		{name: "plain", uid: "65532", caps: true},
-		{name: "uid568", args: slices.Concat(hardened, []string{"--user", "568:568"}), uid: "568"},
+		{name: "uid568", args: slices.Concat(hardened, []string{
+			"--user", "568:568", "--env", "TZ=Europe/Berlin", // of which nothing in the image knows but the program
+		}), uid: "568"},
 		{name: "secret", args: slices.Concat(hardened, []string{
 			"--volume", secret + ":/run/secrets/admin_password:ro", "--env", "SHOAL_ADMIN_PASSWORD_FILE=/run/secrets/admin_password",
 		}), uid: "65532"},
