@@ -245,6 +245,9 @@ func (d *decoding) decode(f *os.File) error {
 		if err := d.occupy(done + int64(got)); err != nil {
 			return err
 		}
+		if err := d.uncut(f, done); err != nil {
+			return err
+		}
 		if _, err := f.WriteAt(buf[:got], done); err != nil {
 			return fmt.Errorf("writing what was decoded: %w", err)
 		}
@@ -264,6 +267,21 @@ func (d *decoding) decode(f *os.File) error {
 		s.o.Log.Warn("decoded member can't be kept", "error", err)
 	}
 	return nil
+}
+
+// uncut begins anew if somebody has cut the file, of which so much was written: what is written behind its end would leave a hole, and that
+// reads as zeros.
+func (d *decoding) uncut(f *os.File, done int64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("writing what was decoded: %w", err)
+	}
+	if info.Size() >= done {
+		return nil
+	}
+	err = fmt.Errorf("%w: the file ends at %d of %d bytes", errSum, info.Size(), done)
+	d.e.discard(f.Name(), err)
+	return err
 }
 
 // guard calls a decoder, and makes an error of its panic: nobody else would catch it here.

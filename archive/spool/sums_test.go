@@ -131,8 +131,9 @@ func TestPartLost(t *testing.T) {
 		"removed": os.Remove,
 		"cut":     func(path string) error { return os.Truncate(path, 100) },
 	} {
-		for _, rests := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, rests %t", name, rests), func(t *testing.T) {
+		for _, way := range []struct{ rests, goesOn bool }{{}, {rests: true}, {rests: true, goesOn: true}} {
+			rests := way.rests
+			t.Run(fmt.Sprintf("%s, rests %t, goes on %t", name, rests, way.goesOn), func(t *testing.T) {
 				idle := time.Hour
 				if rests {
 					idle = time.Millisecond
@@ -149,6 +150,9 @@ func TestPartLost(t *testing.T) {
 				}
 				if err := lose(parts[0]); err != nil {
 					t.Fatal(err)
+				}
+				if way.goesOn { // where decoding stopped
+					check(t, m, b, 2<<20, 1000)
 				}
 				check(t, m, b, 1000, 1000)
 				check(t, m, b, 0, size)

@@ -147,12 +147,12 @@ func readOther(ctx context.Context, a *appliance.Appliance, s *sample) error {
 	return s.compare(b, 0)
 }
 
-// openIn returns how many files below a folder the appliance has open.
+// openIn returns how many files below a folder the appliance has open, but for the lock.
 func openIn(a *appliance.Appliance, dir string) (n int) {
 	fds := fmt.Sprintf("/proc/%d/fd", a.PID())
 	entries, _ := os.ReadDir(fds) // they come and go
 	for _, e := range entries {
-		if path, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && strings.HasPrefix(path, dir+"/") {
+		if path, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && strings.HasPrefix(path, dir+"/") && filepath.Ext(path) != ".lock" {
 			n++
 		}
 	}
