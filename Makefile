@@ -86,7 +86,7 @@ demo: ## show the whole thing at work, with peers of its own on this machine
 
 # Tests
 
-# Three runs: units; what is below test/, two packages at a time; and those of it that hold something against the clock, so that nothing
+# Three runs: units; what is below test/, three packages at a time, as most of them wait; and those of it that hold something against the clock, so that nothing
 # else may run beside them. -count=1 because Go's test cache knows nothing of the clients they drive.
 TIMED := ^shoal/test/(e2e|fault|swarm)$$
 .PHONY: test
@@ -95,7 +95,7 @@ test: cc assets ## run every test, end-to-end ones too; lists what was skipped, 
 	   status=0; \
 	   go test -json -race -count=1 $$units || status=1; \
 	   GOARCH=386 go test -json -short -count=1 $(DECODERS) || status=1; \
-	   go test -json -race -count=1 -p 2 -timeout 30m $$(go list ./test/... | grep -Ev '$(TIMED)') || status=1; \
+	   go test -json -race -count=1 -p 3 -timeout 30m $$(go list ./test/... | grep -Ev '$(TIMED)') || status=1; \
 	   go test -json -race -count=1 -p 1 -timeout 30m $$(go list ./test/... | grep -E '$(TIMED)') || status=1; \
 	   exit $$status; \
 	} | go run ./test/report $(if $(filter true,$(CI)),-noskip)
