@@ -4,10 +4,7 @@ package docker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -69,7 +66,7 @@ func (c *composition) container(t *testing.T) string {
 func (c *composition) journey(t *testing.T, image *guest.Image) {
 	network := connectGuest(t)
 	data := t.TempDir()
-	sums := writeFiles(t, data, map[string]int{"album/a b.flac": 3<<20 + 1, "album/disc 1/ü.txt": 1000, "album/film.mkv": 24 << 20})
+	sums := seeder.WriteFiles(t, data, map[string]int{"album/a b.flac": 3<<20 + 1, "album/disc 1/ü.txt": 1000, "album/film.mkv": 24 << 20})
 	torrent := seeder.Create(t, filepath.Join(data, "album"), 256<<10, false)
 	d := seeder.StartOn(t, data, near)
 	d.Add(t, torrent)
@@ -158,27 +155,6 @@ func (c *composition) checkGuest(t *testing.T, vm *guest.VM, sums map[string]str
 	if strings.Contains(out+vm.KernelLog(), "Stale") {
 		t.Errorf("the guest saw stale handles:\n%s\n%s", out, vm.KernelLog())
 	}
-}
-
-// writeFiles makes files of these sizes in bytes, by path below dir, of random bytes that are the same each time. It returns the SHA-256
-// of each, in hexadecimal digits.
-func writeFiles(t *testing.T, dir string, sizes map[string]int) map[string]string {
-	t.Helper()
-	sums := make(map[string]string)
-	for path, size := range sizes {
-		full := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, size)
-		_, _ = rand.NewChaCha8(sha256.Sum256([]byte(path))).Read(b) // never fails
-		if err := os.WriteFile(full, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		sum := sha256.Sum256(b)
-		sums[path] = hex.EncodeToString(sum[:])
-	}
-	return sums
 }
 
 // connectGuest makes a network of this machine and the guest, which is a machine of its own there: it reaches published ports as those

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,27 +37,6 @@ func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// writeFiles makes files of these sizes in bytes, by path below dir, of random bytes that are the
-// same each time. It returns the SHA-256 of each, in hexadecimal digits.
-func writeFiles(t testing.TB, dir string, sizes map[string]int) map[string]string {
-	t.Helper()
-	sums := make(map[string]string)
-	for path, size := range sizes {
-		full := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, size)
-		_, _ = rand.NewChaCha8(sha256.Sum256([]byte(path))).Read(b) // never fails
-		if err := os.WriteFile(full, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		sum := sha256.Sum256(b)
-		sums[path] = hex.EncodeToString(sum[:])
-	}
-	return sums
 }
 
 // mountCommand mounts path of the appliance at /mnt.
@@ -109,8 +87,8 @@ func TestReadTorrents(t *testing.T) {
 	seeder.Require(t)
 	image := guest.Require(t)
 	dir := t.TempDir()
-	sums := writeFiles(t, filepath.Join(dir, "odd names"), oddFiles())
-	single := writeFiles(t, dir, map[string]int{"a single file.bin": 32 << 20})
+	sums := seeder.WriteFiles(t, filepath.Join(dir, "odd names"), oddFiles())
+	single := seeder.WriteFiles(t, dir, map[string]int{"a single file.bin": 32 << 20})
 	multiTorrent := seeder.CreateWith(t, filepath.Join(dir, "odd names"), "v1", 256<<10) // transmission-create leaves out empty files
 	singleTorrent := seeder.Create(t, filepath.Join(dir, "a single file.bin"), 256<<10, false)
 	d := seeder.Start(t, dir)
@@ -200,7 +178,7 @@ func TestKilledWhileRead(t *testing.T) {
 	image := guest.Require(t)
 	dir := t.TempDir()
 	const size = 64 << 20
-	sums := writeFiles(t, dir, map[string]int{"film.mkv": size})
+	sums := seeder.WriteFiles(t, dir, map[string]int{"film.mkv": size})
 	torrent := seeder.Create(t, filepath.Join(dir, "film.mkv"), 256<<10, false)
 	d := seeder.Start(t, dir)
 	ih := d.Add(t, torrent)
@@ -243,8 +221,8 @@ func TestDeadDelaysNothing(t *testing.T) {
 	seeder.Require(t)
 	image := guest.Require(t)
 	dir, elsewhere := t.TempDir(), t.TempDir()
-	sums := writeFiles(t, dir, map[string]int{"alive/a": 5 << 20, "alive/b": 100})
-	writeFiles(t, elsewhere, map[string]int{"dead/a": 1 << 20})
+	sums := seeder.WriteFiles(t, dir, map[string]int{"alive/a": 5 << 20, "alive/b": 100})
+	seeder.WriteFiles(t, elsewhere, map[string]int{"dead/a": 1 << 20})
 	alive := seeder.Create(t, filepath.Join(dir, "alive"), 64<<10, false)
 	dead := seeder.Create(t, filepath.Join(elsewhere, "dead"), 64<<10, false)
 	d := seeder.Start(t, dir)

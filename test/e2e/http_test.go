@@ -56,7 +56,7 @@ func TestReadOverHTTP(t *testing.T) {
 	dir := t.TempDir()
 	const size = 32 << 20
 	film := "it's 100% größer.mkv"
-	sums := writeFiles(t, filepath.Join(dir, "a film"), map[string]int{film: size, "page.html": 100})
+	sums := seeder.WriteFiles(t, filepath.Join(dir, "a film"), map[string]int{film: size, "page.html": 100})
 	torrent := seeder.CreateWith(t, filepath.Join(dir, "a film"), "v1", 256<<10)
 	d := seeder.Start(t, dir)
 	ih := d.Add(t, torrent)

@@ -80,7 +80,7 @@ func TestMetricsAreReal(t *testing.T) {
 	t.Parallel()
 	seeder.Require(t)
 	dir := t.TempDir()
-	writeFiles(t, dir, map[string]int{"a film.bin": metricsSize})
+	seeder.WriteFiles(t, dir, map[string]int{"a film.bin": metricsSize})
 	want, err := os.ReadFile(filepath.Join(dir, "a film.bin"))
 	if err != nil {
 		t.Fatal(err)
